@@ -4,6 +4,7 @@ from functools import partial
 
 import streamlit as st
 
+from fashion_core.data.description import images_here
 from fashion_core.resume.labels import loss_text
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, run_status
@@ -36,7 +37,7 @@ def show_file(chosen: saved_file.Chosen) -> None:
         st.space("stretch")
         query = common.file_query(chosen.run, chosen.file)
         address.link("checkpoints.py", texts.LOOK_INSIDE, ":material/save:", query)
-    if record.images != config.dataset:
+    if record.images != images_here(config.dataset):
         st.warning(texts.OTHER_IMAGES, icon=":material/swap_horiz:")
 
 

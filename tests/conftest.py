@@ -14,6 +14,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from fashion_core.data import fashion_mnist, images
+from fashion_core.data.description import BUILT_IN
 from fashion_core.runs.store import RunStore
 from tests.support.processes import ROOT, end_workers
 
@@ -65,7 +66,7 @@ def synthetic_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "synthetic"
     with pytest.MonkeyPatch.context() as patch, FileLock(f"{folder}.lock"):
         patch.setenv("FASHION_DATA", str(folder))
-        images.read("synthetic")
+        images.read(BUILT_IN["synthetic"])
     return folder
 
 

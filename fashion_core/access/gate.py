@@ -257,7 +257,7 @@ def forget_upload(session: MutableMapping[Any, Any]) -> None:
 
 def _spool(store: RunStore, source: BinaryIO, suffix: str) -> Path:
     """Copy an upload; what a killed server leaves of it, ``RunStore.remove_leftovers`` removes."""
-    path = store.root / f"{files.TEMPORARY_PREFIX}upload-{secrets.token_hex(8)}" / f"file{suffix}"
+    path = store.root / f"{files.TEMPORARY_PREFIX}upload-{secrets.token_hex(8)}" / f"upload{suffix}"
     with files.disk_errors(store.root):
         path.parent.mkdir(parents=True)
         try:

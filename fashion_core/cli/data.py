@@ -63,13 +63,12 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     help_text = "how images of another shape are made to fit (default: pad, with the colour of their border)"
     parser.add_argument("--fit", choices=FITS, default="pad", help=help_text)
     parser.add_argument("--preview", action="store_true", help="report everything and keep nothing")
-    for flag in ("--progress", "--samples"):  # for the page that runs this command
-        parser.add_argument(flag, action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--for-page", action="store_true", help=argparse.SUPPRESS)  # which has passed the gate itself
 
 
 def add_dataset(options: argparse.Namespace) -> None:
     request = AddRequest(options.name, options.label, options.size, options.channels, options.fit)
-    with _progress_shown(options.progress) as progress:
+    with _progress_shown(options.for_page) as progress:
         document, found = (_preview if options.preview else _add)(options, request, progress)
     where = document["path"]
     last = f"It is in {where}" if where else "Nothing was kept: without --preview it is."
@@ -79,7 +78,10 @@ def add_dataset(options: argparse.Namespace) -> None:
 def _add(options: argparse.Namespace, request: AddRequest, progress: Progress) -> tuple[dict[str, Any], Report]:
     from fashion_core.data import adding
 
-    found = from_command_line(RunStore()).add_dataset(options.source, request, progress, adding.add)
+    if options.for_page:
+        found = adding.add(options.source, request, progress)
+    else:
+        found = from_command_line(RunStore()).add_dataset(options.source, request, progress, adding.add)
     return {"path": str(description.folder_of(options.name))}, found
 
 
@@ -87,7 +89,7 @@ def _preview(options: argparse.Namespace, request: AddRequest, progress: Progres
     from fashion_core.data import adding
 
     with adding.prepared(options.source, request, progress) as ready:
-        samples = {"samples": list(_samples(ready))} if options.samples else {}
+        samples = {"samples": list(_samples(ready))} if options.for_page else {}
         return {"path": None, **samples}, ready.report
 
 

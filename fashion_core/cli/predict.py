@@ -82,8 +82,10 @@ def _model(options: argparse.Namespace, needed: tuple[str, ...]) -> tuple[nn.Mod
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    model, config, _ = _model(options, ("dataset", "pixels"))
+    model, config, dataset = _model(options, ("dataset", "pixels"))
     images = engine.test_images(config.dataset)
+    if dataset.sha256 != images.description.sha256:
+        say("These are not the images that it was trained on: others have the same name by now.")
     device = devices.resolve(config.device)
     found = engine.probabilities(model, images.pixels, config.pixels, images.description, device)
     batches = data.test_batches(images.to(device), config.pixels)

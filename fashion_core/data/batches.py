@@ -36,7 +36,8 @@ class Images:
 
 def load(dataset: str) -> tuple[Images, Images]:
     """Load the training and the test images of a dataset, on the CPU. Raises ``DataError`` or ``DiskError``."""
-    return as_images(raw_images.read(dataset), describe(dataset))
+    description = describe(dataset)
+    return as_images(raw_images.read(description), description)
 
 
 def as_images(halves: tuple[raw_images.Half, raw_images.Half], description: Description) -> tuple[Images, Images]:

@@ -65,7 +65,8 @@ class Description(BaseModel):
     test: Annotated[int, Field(ge=1)]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]  # of the bytes of ``ARRAYS``, in their order
+    # of ``digest_head`` and the bytes of ``ARRAYS``, in their order
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     source: str  # where it came from, for people
     fit: Fit = "pad"  # how pictures of another shape were made to fit, as those to predict should be
 
@@ -166,20 +167,36 @@ def names() -> list[str]:
     return [*BUILT_IN, *(name for name in added if name not in BUILT_IN)]
 
 
+def digest_head(shape: Shape, train: int, test: int) -> bytes:
+    """What stands before the bytes of ``ARRAYS`` in the digest of a dataset that was added: how they are cut up."""
+    return f"{shape.channels} {shape.height} {shape.width} {train} {test}\n".encode()
+
+
 def images_of(name: str, sha256: str | None) -> str:
-    """The dataset's name while it stands for the images here, else with the digest's first digits."""
-    found = sha256 or DIGESTS.get(name, "")
-    here = _find(name)
-    return name if here and here.sha256 == found else f"{name}-{found[:_DIGITS]}"
+    """Which images a name and a digest stand for, whatever lies here now: equal for equal ones.
+
+    It is the name alone for those built in, as they have always been; else it ends in the digest's first digits.
+    """
+    found, built_in = sha256 or DIGESTS.get(name, ""), BUILT_IN.get(name)
+    return name if built_in and built_in.sha256 == found else f"{name}-{found[:_DIGITS]}"
+
+
+def images_here(name: str) -> str:
+    """Which images a dataset's name stands for here. Raises ``DataError``, ``DamagedFileError``."""
+    return images_of(name, describe(name).sha256)
 
 
 def images_label(images: str) -> str:
-    """What ``images_of`` gives, as people read it; other words as they are."""
+    """What ``images_of`` gives, or the name of a dataset, as people read it; other words as they are."""
     if found := _find(images):
         return found.label
     name, _, digits = images.rpartition("-")
     found = _find(name)
-    return f"{found.label} (images {digits})" if found else images
+    if found and name not in BUILT_IN and found.sha256.startswith(digits):
+        return found.label
+    if found or re.fullmatch(f"[0-9a-f]{{{_DIGITS}}}", digits):
+        return f"{found.label if found else name} (images {digits})"
+    return images
 
 
 def _find(name: str) -> Description | None:

@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 from fashion_core import files
 from fashion_core.config import SIDE, TRAINING_IMAGES
 from fashion_core.data import fashion_mnist, synthetic
-from fashion_core.data.description import ARRAYS, BUILT_IN, DIGESTS, Description, describe, folder_of
+from fashion_core.data.description import ARRAYS, BUILT_IN, DIGESTS, Description, digest_head, folder_of
 from fashion_core.errors import DamagedFileError, DiskError
 
 # For training or for testing: pixels (N, C, H, W) uint8 and labels (N,), uint8 or uint16.
 Half = tuple[NDArray[np.uint8], NDArray[np.unsignedinteger]]
 
 
-def read(dataset: str) -> tuple[Half, Half]:
+def read(dataset: Description) -> tuple[Half, Half]:
     """Read the training and the test images of a dataset.
 
     Those of one that was added stay on the disk until they are used. Raises ``DataError``, ``DamagedFileError`` or
     ``DiskError``.
     """
-    if dataset not in BUILT_IN:
-        return read_arrays(describe(dataset))
-    if dataset == "synthetic":
+    if dataset.name not in BUILT_IN:
+        return read_arrays(dataset)
+    if dataset.name == "synthetic":
         return _read_synthetic()
     # The headers of 16 and 8 bytes are part of what the MD5 has checked. Format: http://yann.lecun.com/exdb/mnist
     train, train_labels, test, test_labels = (
@@ -51,13 +51,13 @@ def read_arrays(description: Description) -> tuple[Half, Half]:
         if found.max() >= len(description.classes):
             said = f"it has a label {found.max()}, and there are {len(description.classes)} classes"
             raise DamagedFileError(folder_of(description.name) / name, said)
-    if _digest(train, test, train_labels, test_labels) != description.sha256:
+    if _digest(description, train, test, train_labels, test_labels) != description.sha256:
         raise DamagedFileError(folder_of(description.name), "its images or labels are not those that it describes")
     return (train, train_labels), (test, test_labels)
 
 
-def _digest(*arrays: NDArray[np.unsignedinteger]) -> str:
-    found = hashlib.sha256()
+def _digest(description: Description, *arrays: NDArray[np.unsignedinteger]) -> str:
+    found = hashlib.sha256(digest_head(description.shape, description.train, description.test))
     for array in arrays:
         found.update(array.data)
     return found.hexdigest()

@@ -42,11 +42,10 @@ def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str
 
 
 def _on_its_dataset(run: Run, asked: dict[str, Any], overrides: Mapping[str, Any]) -> TrainConfig:
-    parent, name = run.record.description, asked["dataset"]
-    if name != parent.name:
+    parent, found = run.record.description, describe(parse_config(asked).dataset)
+    if found.sha256 != parent.sha256:
         if asked["train_images"] == parent.train and "train_images" not in overrides:
             asked["train_images"] = 0  # all of the other one, too
-        found = describe(name)
         if found.shape != parent.shape:
             raise ConfigError(texts.OTHER_SHAPE.format(before=parent.in_words, after=found.in_words))
     return resolved(parse_config(asked))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fashion_core.cache import Cache, stamp
 from fashion_core.config import TrainConfig, settings
+from fashion_core.data.description import images_here
 from fashion_core.errors import DamagedFileError, DiskError, RefusedFileError, RunNotFoundError, UnfitFileError
 from fashion_core.formats import inspect
 from fashion_core.resume import reasons, texts
@@ -43,7 +44,9 @@ def check_epoch(run: Run, epoch: int, saved: list[int]) -> None:
 
 def changes(parent: RunRecord, config: TrainConfig) -> dict[str, Change]:
     """The settings that were overridden, except the name and the number of epochs; other images are another dataset."""
-    before, after = {**parent.config.model_dump(), "dataset": parent.images}, config.model_dump()
+    before, after = parent.config.model_dump(), config.model_dump()
+    if before["dataset"] == after["dataset"]:  # the name may stand for other images by now
+        before["dataset"], after["dataset"] = parent.images, images_here(config.dataset)
     names = [setting.name for setting in settings() if setting.name not in ("name", "epochs")]
     return {name: Change(before=before[name], after=after[name]) for name in names if before[name] != after[name]}
 

@@ -5,14 +5,14 @@ import secrets
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal, TypeVar
+from typing import Annotated, ClassVar, Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from fashion_core import files
 from fashion_core.cache import MOST_RUNS, Cache, stamp
 from fashion_core.config import MAX_NAME, MAX_SEEDS, TrainConfig, explain
-from fashion_core.data.description import BUILT_IN, Description, describe, images_label, images_of
+from fashion_core.data.description import BUILT_IN, Description, images_here, images_label, images_of
 from fashion_core.errors import ConfigError, DamagedFileError, DataError, cut_middle
 from fashion_core.runs.processes import ProcessId
 
@@ -176,10 +176,16 @@ class RunRecord(_Stored):
         described = self.described.sha256 if self.described else None
         return images_of(self.config.dataset, self.dataset_sha256 or described)
 
+    @model_validator(mode="after")
+    def _check_dataset(self) -> Self:
+        name = self.config.dataset
+        if name not in BUILT_IN and not (self.described and self.described.name == name and self.config.train_images):
+            raise ValueError(f"it does not describe its dataset {name}")
+        return self
+
     def check_images(self) -> None:
         """Raise ``DataError`` if its images are not those here: its epochs would be of two datasets."""
-        describe(self.config.dataset)
-        if self.images != self.config.dataset:
+        if self.images != images_here(self.config.dataset):
             raise DataError(
                 f"Run {self.id} was begun on {images_label(self.images)}; the images here are others, so it can't "
                 "continue. Resume from a checkpoint of it, or start another run like it."
@@ -288,9 +294,9 @@ def read_record(path: Path | str, kind: type[Record]) -> Record:
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        reason = "it is not JSON" if first["type"] == "json_invalid" else "it is not a JSON object"
-        raise DamagedFileError(Path(path), explain(error).rstrip(".") if first["loc"] else reason) from error
+        kinds = {"json_invalid": "it is not JSON", "model_type": "it is not a JSON object"}
+        reason = kinds.get(error.errors()[0]["type"]) or explain(error).rstrip(".")
+        raise DamagedFileError(Path(path), reason) from error
 
 
 def cached_record(path: Path, kind: type[Record]) -> Record:

@@ -100,8 +100,8 @@ def _train(run: Run, group: "Group | None") -> State:
     terminated, starter = threading.Event(), _starter(group)
     signal.signal(signal.SIGTERM, lambda *_: terminated.set())
     with ThreadPoolExecutor(max_workers=1) as beside:
-        reading = beside.submit(images.read, run.record.config.dataset)
-        from fashion_core.data import batches, description
+        reading = beside.submit(images.read, run.record.description)
+        from fashion_core.data import batches
         from fashion_core.training.group import ALONE
         from fashion_core.training.trainer import Trainer
 
@@ -112,7 +112,7 @@ def _train(run: Run, group: "Group | None") -> State:
 
     group = group or ALONE
     with group.failures_explained():
-        both = batches.as_images(reading.result(), description.describe(run.record.config.dataset))
+        both = batches.as_images(reading.result(), run.record.description)
         ended = Trainer(run, should_stop, both, group).train()
     is_preempted = ended == "stopped" and jobs.attempt() is not None and not run.stop_path.exists()
     return "queued" if is_preempted else ended  # its engine queues the job again, or says what else became of it

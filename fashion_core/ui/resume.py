@@ -5,7 +5,8 @@ from contextlib import suppress
 import pandas as pd
 import streamlit as st
 
-from fashion_core.errors import ConfigError, RefusedFileError, counted, printable
+from fashion_core.data.description import images_here
+from fashion_core.errors import ConfigError, DataError, RefusedFileError, counted, printable
 from fashion_core.resume import answers, bitwise, comparison, plan, reasons, verdict
 from fashion_core.resume.texts import SAME_SETTINGS
 from fashion_core.runs import tables, torch_process
@@ -45,7 +46,7 @@ def _show_plan(run: Run, planned: plan.Plan) -> None:
         st.markdown(_epochs_text(planned, texts.TRAINS_EPOCHS_ONE, texts.TRAINS_EPOCHS_MANY), width="content")
     if why := reasons.texts(planned.verdict.reasons):
         st.markdown("\n".join(f"- {common.plain(reason)}" for reason in why))
-    if planned.config.dataset != run.record.images:
+    if images_here(planned.config.dataset) != run.record.images:
         st.warning(texts.OTHER_DATASET, icon=":material/swap_horiz:")
 
 
@@ -55,7 +56,7 @@ def _epochs_text(planned: plan.Plan, one: str = texts.EPOCHS_ONE, many: str = te
 
 
 def show_script(run: Run, request: plan.ResumeRequest) -> None:
-    with suppress(ConfigError, RefusedFileError):  # they have been shown above
+    with suppress(ConfigError, DataError, RefusedFileError):  # they have been shown above
         config = plan.resumed_config(run, request.epoch, request.additional, request.overrides)
         fresh = config.optimizer != run.record.config.optimizer or not verdict.carries_optimizer(run, request.epoch)
         with st.expander(texts.PLAIN_PYTORCH):

@@ -147,7 +147,7 @@ def test_digest_is_of_all_arrays(
     dataset: str, folder: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FASHION_DATA", str(request.getfixturevalue(folder)))
-    train, test = read(dataset)
+    train, test = read(BUILT_IN[dataset])
     arrays = train[0], test[0], train[1], test[1]
     assert hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest() == DIGESTS[dataset]
 

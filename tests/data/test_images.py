@@ -10,7 +10,7 @@ import torch
 
 from fashion_core.config import Shape
 from fashion_core.data import batches
-from fashion_core.data.description import Description
+from fashion_core.data.description import Description, describe, digest_head
 from fashion_core.data.images import read
 from fashion_core.errors import DamagedFileError, DataError, DiskError
 from tests.support.datasets import COLOUR, SHAPES, add_dataset
@@ -35,7 +35,7 @@ def test_images_and_labels_are_those_that_were_added(shape: Shape) -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_description_gives_the_mean_of_what_is_trained_on() -> None:
-    train = batches.as_images(read(add_dataset().name), add_dataset("boots"))[0]
+    train = batches.as_images(read(add_dataset()), add_dataset("boots"))[0]
     scaled = batches.scale(train.pixels, "standard", train.description)
     torch.testing.assert_close(scaled.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(scaled.std((0, 2, 3)), torch.ones(3), atol=1e-4, rtol=0)
@@ -79,16 +79,16 @@ def test_array_that_is_not_as_described_is_one_sentence(folder: Path, name: str)
     damage, said = DAMAGE[name]
     damage(folder)
     with pytest.raises(DamagedFileError, match=said):
-        read("shoes")
+        read(describe("shoes"))
 
 
 def test_missing_array_and_missing_dataset_are_one_sentence(folder: Path) -> None:
     add_dataset()
     (folder / "train_labels.npy").unlink()
     with pytest.raises(DiskError, match="does not exist"):
-        read("shoes")
+        read(describe("shoes"))
     with pytest.raises(DataError, match="There is no dataset boots here: choose one of"):
-        read("boots")
+        read(describe("boots"))
 
 
 def test_described_shape_is_what_counts(folder: Path) -> None:
@@ -96,4 +96,11 @@ def test_described_shape_is_what_counts(folder: Path) -> None:
     changed = {**json.loads(described.model_dump_json()), "height": 16, "width": 64}
     (folder / "dataset.json").write_text(Description.model_validate(changed).model_dump_json())
     with pytest.raises(DamagedFileError, match="200 × 3 × 16 × 64"):
-        read("shoes")
+        read(describe("shoes"))
+
+
+def test_arrays_that_are_cut_up_in_another_way_are_others(folder: Path) -> None:
+    """The same bytes: another split, and other sides."""
+    found = {add_dataset(f"set-{train}", train=train, test=260 - train).sha256 for train in (200, 100)}
+    heads = {digest_head(Shape(1, *sides, 2), 8, 4) for sides in ((8, 24), (24, 8))}
+    assert len(found) == len(heads) == 2

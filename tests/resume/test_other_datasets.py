@@ -6,14 +6,17 @@ from pathlib import Path
 import pytest
 
 from fashion_core.config import Shape
-from fashion_core.data.description import folder_of
+from fashion_core.data.description import folder_of, images_here
 from fashion_core.errors import ConfigError, DamagedFileError, DataError
 from fashion_core.resume import plan, reasons
 from fashion_core.runs import queue
+from fashion_core.runs.index.row import read_row
 from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Change
 from fashion_core.runs.store import RunStore
 from tests.support.datasets import COLOUR, TRAIN, add_dataset
 from tests.support.exact import epoch_rows, load, same
+from tests.support.files import change_json
 from tests.support.runs import config, new_run, resume, set_state, train, trained
 
 
@@ -70,8 +73,9 @@ def test_resume_on_its_own_images_is_exact(store: RunStore, parent: Run) -> None
 
 def test_resume_on_another_dataset_of_the_same_form_takes_all_of_its_images(store: RunStore, parent: Run) -> None:
     child = resume(store, parent, 1, 1, dataset="boots")
-    assert (child.record.config.train_images, child.record.images) == (120, "boots")
+    assert (child.record.config.train_images, child.record.images) == (120, images_here("boots"))
     assert child.record.resumption is not None
+    assert child.record.resumption.changes["dataset"] == Change(before="shoes", after="boots")
     said = reasons.texts(child.record.resumption.reasons)
     assert child.record.resumption.verdict == "approximate"
     assert "DIFFERENT DATASET: the checkpoint was trained on other images" in said
@@ -110,7 +114,9 @@ def test_run_whose_dataset_was_changed_can_not_continue_and_is_resumed_as_on_ano
     assert child.record.resumption is not None
     assert child.record.resumption.verdict == "approximate"
     assert any(text.startswith("DIFFERENT DATASET") for text in reasons.texts(child.record.resumption.reasons))
-    assert child.record.images == "shoes"
+    assert parent.record.images != child.record.images == images_here("shoes")
+    rows = {row.id: row.dataset for row in map(read_row, store.runs())}
+    assert rows == {parent.id: parent.record.images, child.id: child.record.images}
 
 
 def test_images_that_were_changed_by_hand_are_not_trained_on(store: RunStore) -> None:
@@ -119,3 +125,21 @@ def test_images_that_were_changed_by_hand_are_not_trained_on(store: RunStore) ->
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
     with pytest.raises(DamagedFileError, match="its images or labels are not those that it describes"):
         train(run)
+
+
+def test_run_whose_dataset_has_another_form_by_now_is_refused_before_anything_is_written(
+    store: RunStore, parent: Run
+) -> None:
+    shutil.rmtree(folder_of("shoes"))
+    add_dataset("shoes", Shape(1, 28, 28, 10))
+    with pytest.raises(
+        ConfigError, match=r"one for Shoes \(32 × 32 colour, 5 classes\), which does not fit Shoes \(28"
+    ):
+        resume(store, parent, 0, 1)
+    assert store.ids() == [parent.id]
+
+
+def test_record_that_does_not_describe_its_dataset_is_damaged(store: RunStore, parent: Run) -> None:
+    change_json(parent.record_path, described=...)
+    with pytest.raises(DamagedFileError, match="it does not describe its dataset shoes"):
+        _ = parent.record

@@ -1,9 +1,10 @@
 """Small datasets of other shapes than Fashion-MNIST's, as ``data add`` would write them."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,11 +41,17 @@ def add_dataset(name: str = "shoes", shape: Shape = COLOUR, train: int = TRAIN, 
         test=test,
         mean=tuple(scaled.mean(axis=1).tolist()),
         std=tuple(scaled.std(axis=1).tolist()),
-        sha256=hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest(),
+        sha256=digest_of(shape, train, test, arrays),
         source="drawn for a test",
     )
     (folder / FILE).write_text(found.model_dump_json())
     return found
+
+
+def digest_of(shape: Shape, train: int, test: int, arrays: Sequence[NDArray[Any]]) -> str:
+    """Spelled out, as another program would work it out."""
+    head = f"{shape.channels} {shape.height} {shape.width} {train} {test}\n".encode()
+    return hashlib.sha256(head + b"".join(array.tobytes() for array in arrays)).hexdigest()
 
 
 def drawn(colours: NDArray[np.int64], shape: Shape, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -1,7 +1,6 @@
 """Sources of datasets, made on the spot, and datasets as they were kept."""
 
 import gzip
-import hashlib
 import io
 import json
 import struct
@@ -20,6 +19,7 @@ from fashion_core.data import adding
 from fashion_core.data.adding import AddRequest
 from fashion_core.data.description import ARRAYS, Description, describe, folder_of
 from fashion_core.data.report import Report
+from tests.support.datasets import digest_of
 from tests.support.images import stored
 
 Pixels = NDArray[np.uint8]
@@ -137,7 +137,7 @@ def add(source: Path | str, **options: Any) -> Kept:
     arrays = [np.load(folder_of("mine") / name, allow_pickle=False) for name in ARRAYS]
     described = describe("mine")
     assert described == report.description
-    assert described.sha256 == hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+    assert described.sha256 == digest_of(described.shape, described.train, described.test, arrays)
     shape = (described.channels, described.height, described.width)
     assert [array.shape for array in arrays[:2]] == [(described.train, *shape), (described.test, *shape)]
     assert [array.dtype for array in arrays] == [np.uint8, np.uint8, np.uint16, np.uint16]

@@ -1,7 +1,7 @@
 """Add a dataset of anyone's images, and remove it: what comes in, how it is decoded, and what is told about it.
 
-``add`` does it all; ``preview`` reports the same and keeps nothing; ``prepared`` lets a page do the second after the
-first without reading twice. The work goes from ``data.sources`` through ``survey`` (its size and colours), ``decode``
+``add`` does it all; ``preview`` reports the same and keeps nothing; ``prepared`` lets whoever previews look
+at the images. The work goes from ``data.sources`` through ``survey`` (its size and colours), ``decode``
 and ``arrays`` to ``place``, where it gets its name.
 """
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fashion_core import files
 from fashion_core.config import Shape
 from fashion_core.data.adding.decode import Decoded
-from fashion_core.data.description import ARRAYS
+from fashion_core.data.description import ARRAYS, digest_head
 from fashion_core.data.sources.base import Numbers
 
 _PIECE: Final = 4 << 20  # bytes of pixels at once
@@ -99,7 +99,8 @@ def write(
 
     ``check_stop`` is called now and then, and may raise. Raises ``DiskError``.
     """
-    hasher, levels = sha256(), np.zeros((shape.channels, _LEVELS), np.int64)
+    hasher = sha256(digest_head(shape, len(orders[0]), len(orders[1])))
+    levels = np.zeros((shape.channels, _LEVELS), np.int64)
     for half, (name, pile, order) in enumerate(zip(ARRAYS[:2], piles, orders, strict=True)):
         with _array(folder / name, "|u1", (len(order), shape.channels, shape.height, shape.width)) as file:
             for piece in pile.pieces(order):

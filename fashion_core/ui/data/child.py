@@ -5,13 +5,16 @@ That is `data add` of the command line; it is ended where nobody waits for it an
 
 import json
 import subprocess
+import tempfile
 from collections.abc import Callable
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 from fashion_core.data.report import Report
 from fashion_core.data.request import AddRequest
-from fashion_core.errors import DataError
+from fashion_core.errors import DataError, WorkerError
 from fashion_core.runs import processes
+
+_PROBLEM: Final = "fashion_core: "  # how the command line begins to report a problem that a person can fix
 
 
 class Preview(NamedTuple):
@@ -28,7 +31,7 @@ def add(source: str, request: AddRequest, progress: Callable[[int, int], object]
 
 def preview(source: str, request: AddRequest, progress: Callable[[int, int], object]) -> Preview:
     """Report what ``add`` would, with samples, and keep nothing. Raises what ``add`` raises."""
-    found = _run(source, request, progress, "--preview", "--samples")
+    found = _run(source, request, progress, "--preview")
     return Preview(_report(found), [(name, picture) for name, picture in found["samples"]])
 
 
@@ -39,29 +42,30 @@ def _report(found: dict[str, Any]) -> Report:
 
 
 def _run(source: str, request: AddRequest, progress: Callable[[int, int], object], *flags: str) -> dict[str, Any]:
-    command = processes.python_command("data", "add", "--json", "--progress", *_asked(request), *flags, "--", source)
-    with processes.start_errors():
+    command = processes.python_command("data", "add", "--json", "--for-page", *_asked(request), *flags, "--", source)
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as answer, processes.start_errors():
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=answer,  # no pipe, which it would fill while its progress is read
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
             env=processes.child_environment(),
         )
-    try:
-        assert child.stdout
-        assert child.stderr
-        said = _follow(child.stderr, progress)
-        answer = child.stdout.read()
-    finally:
-        child.terminate()  # a click ends the script that waits here
-        child.wait()
-    if not answer:
-        raise DataError(said.removeprefix("fashion_core: ") or "Adding has ended without a word: try again.")
-    found: dict[str, Any] = json.loads(answer)
-    return found
+        try:
+            assert child.stderr
+            said = _follow(child.stderr, progress)
+        finally:
+            child.terminate()  # a click ends the script that waits here
+            child.wait()
+        answer.seek(0)
+        found: dict[str, Any] = json.loads(answer.read() or "{}")
+    if found:
+        return found
+    if said.startswith(_PROBLEM):
+        raise DataError(said.removeprefix(_PROBLEM))
+    raise WorkerError(f"Adding has ended without an answer: {said or 'it said nothing'}.")
 
 
 def _asked(request: AddRequest) -> list[str]:

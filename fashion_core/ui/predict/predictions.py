@@ -20,9 +20,13 @@ _correct: Cache[Array] = Cache(5000)
 _predicted: Cache[Array] = Cache(5000)
 
 
-@st.cache_resource(max_entries=2, show_spinner=texts.READING_TEST_IMAGES)
 def test_images(dataset: str) -> tuple[Array, Array]:
     """The test half of a dataset: (N, channels, height, width) uint8 and labels (N,) int64. Raises ``WorkerError``."""
+    return _test_images(dataset, describe(dataset).sha256)
+
+
+@st.cache_resource(max_entries=2, show_spinner=texts.READING_TEST_IMAGES)
+def _test_images(dataset: str, sha256: str) -> tuple[Array, Array]:
     return PREDICTOR.test_images(dataset)
 
 
@@ -30,7 +34,7 @@ def evaluate(chosen: Chosen) -> Answers:
     """What the file's model predicts for all test images. Raises ``WorkerError`` or ``DiskError``."""
     file, config = chosen.file, chosen.run.record.config
     with st.spinner(texts.RUNNING_MODEL):
-        key = (file, config.dataset, config.pixels)
+        key = (file, describe(config.dataset).sha256, config.pixels)
         return _answers.get(key, identity(file), lambda: _evaluate(file, config))
 
 
@@ -43,7 +47,8 @@ def _evaluate(file: Path, config: TrainConfig) -> Answers:
 def correct(run: Run, file: Path) -> Array:
     """(N,) bool: which test images a file's model gets right; for many checkpoints only this is kept."""
     config = run.record.config
-    return _correct.get((file, config.dataset, config.pixels), identity(file), lambda: _evaluate(file, config).correct)
+    key = (file, describe(config.dataset).sha256, config.pixels)
+    return _correct.get(key, identity(file), lambda: _evaluate(file, config).correct)
 
 
 def probabilities(run: Run, file: Path, pixels: Array) -> Array:
