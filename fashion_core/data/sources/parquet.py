@@ -16,17 +16,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fashion_core import files
+from fashion_core.data.image_files import MOST_BYTES
 from fashion_core.data.report import Finding
 from fashion_core.data.sources.base import HALF_OF_NAME, SAMPLED, VALIDATION, Half, Item, Numbers, Source, spread
 from fashion_core.data.sources.classes import check_images, numbered
 from fashion_core.errors import DataError, ImageError, printable
 
-_ROWS: Final = 32  # at once: each may be a large photo
+_ROWS: Final = 1  # at once: a file of a kilobyte may hold one large value that many rows share
 _BUFFER_BYTES: Final = 1 << 20  # of a file that are read at once: not all of a row group
 _MOST_ROW_GROUP_BYTES: Final = 2 << 30
 _LABELS: Final = ("label", "labels", "fine_label", "class", "target")
 _HALF = re.compile(rf"(^|[-_./])({'|'.join(HALF_OF_NAME)})(?=[-_./])", re.IGNORECASE)
 _LEFT_OUT = Finding(kind="left out", text="The validation images are left out: only training and test images are used.")
+_NO_PICTURE: Final = "It holds no picture, only perhaps a path to one."
 _FORM: Final = "a column of pictures (bytes, or a struct with bytes and path) and a column of labels (whole numbers)"
 
 
@@ -164,8 +166,9 @@ def _pictures(part: _Part, group: int) -> Iterator[bytes | ImageError]:
         for batch in part.file.iter_batches(_ROWS, row_groups=[group], columns=[part.columns.image], use_threads=False):
             column = batch.column(0)
             cells = column.field("bytes") if pa.types.is_struct(column.type) else column
-            for data in cells.to_pylist():
-                yield data if data is not None else ImageError("It holds no picture, perhaps the path of one.")
+            for cell in cells:
+                data = cell.as_buffer()
+                yield ImageError(_NO_PICTURE) if data is None else data[: MOST_BYTES + 1].to_pybytes()
 
 
 def _sampled(part: _Part, values: Numbers, count: int) -> Iterator[Item]:
