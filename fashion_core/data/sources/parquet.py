@@ -74,7 +74,7 @@ def opened(where: Path, paths: Sequence[str]) -> Iterator[Source]:
 
 def _halves(paths: Sequence[str]) -> tuple[dict[str, Half | None], tuple[Finding, ...]]:
     """The side of each file, by its name or that of a folder, where there are both; else None, to split by bytes."""
-    words = {path: match[2].lower() if (match := _HALF.search(path)) else "" for path in paths}
+    words = {path: ([match[2].lower() for match in _HALF.finditer(path)] or [""])[-1] for path in paths}
     halves = {path: HALF_OF_NAME.get(word) for path, word in words.items()}
     if set(halves.values()) == {None, "train", "test"}:
         unclear = next(path for path, half in halves.items() if half is None)
@@ -132,7 +132,11 @@ def _columns(name: str, schema: Any) -> _Columns:
 
 def _holds_pictures(kind: Any) -> bool:
     if pa.types.is_struct(kind):
-        return bool(kind.get_field_index("bytes") >= 0) and _holds_pictures(kind.field("bytes").type)
+        return kind.get_field_index("bytes") >= 0 and _is_binary(kind.field("bytes").type)
+    return _is_binary(kind)
+
+
+def _is_binary(kind: Any) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 

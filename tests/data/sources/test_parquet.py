@@ -46,6 +46,12 @@ def test_folder_may_say_which_side_it_is(tmp_path: Path) -> None:
     assert add(tmp_path / "set").description.train == 40
 
 
+def test_last_word_for_a_side_counts(tmp_path: Path) -> None:
+    hugging_face(tmp_path / "set" / "my-test-set" / "train-0.parquet", PICTURES[:40], TRUTH[:40])
+    hugging_face(tmp_path / "set" / "my-test-set" / "test-0.parquet", PICTURES[40:], TRUTH[40:])
+    assert add(tmp_path / "set").description.train == 40
+
+
 def test_validation_beside_a_test_side_is_left_out_and_told(tmp_path: Path) -> None:
     for number, half in enumerate(("train", "validation", "test")):
         part = slice(20 * number, 20 * number + 20)
@@ -73,6 +79,7 @@ def test_picture_that_is_only_a_path_is_named_by_its_row(tmp_path: Path) -> None
     [
         ({"image": PICTURES}, "set.parquet should have a column of pictures .* a column of labels .*; it has image"),
         ({"label": TRUTH}, r"should have a column of pictures .*; it has label\."),
+        ({"image": [{"bytes": {"bytes": b"x"}}] * 60, "label": TRUTH}, "should have a column of pictures .*; it has"),
         ({"image": PICTURES, "label": ["cat"] * 60}, "a column of labels .whole numbers."),
         ({"image": PICTURES, "label": [None, *TRUTH[1:]]}, "set.parquet has images without a label: leave them out"),
         ({"image": PICTURES, "label": [-1] * 60}, "Some images have the label -1, which stands for none"),
