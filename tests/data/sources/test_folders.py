@@ -97,6 +97,14 @@ def test_classes_called_train_and_test_are_classes(tmp_path: Path) -> None:
     assert add(class_folders(tmp_path / "toys", {"train": 40, "test": 40})).description.classes == ("test", "train")
 
 
+def test_side_without_class_folders_beside_one_with_them_is_refused(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "pets", {"train/cat": 20, "train/dog": 20, "test": 20})
+    with pytest.raises(DataError, match=r"^train/ holds class folders and test/ holds none: sort the images"):
+        add(root)
+    (root / "test").rename(tmp_path / "taken away")
+    assert add(root).description.classes == ("cat", "dog")
+
+
 def test_links_are_not_followed(tmp_path: Path) -> None:
     root = both_sides(tmp_path / "pets")
     (root / "train" / "cat" / "secret.png").symlink_to(write(tmp_path / "secret.png", png(999)))
