@@ -22,7 +22,7 @@ def open_source(source: str, scratch: Path) -> AbstractContextManager[Source]:
 
     Raises ``DataError`` or ``DiskError``.
     """
-    path = Path(source).expanduser()
+    path = _path(source)
     with files.disk_errors(path):
         is_folder, is_file, is_there = path.is_dir(), path.is_file(), path.exists()
     if is_folder:
@@ -35,6 +35,14 @@ def open_source(source: str, scratch: Path) -> AbstractContextManager[Source]:
         return nullcontext(torchvision_sets.fetch(source, scratch))
     known = ", ".join(torchvision_sets.SETS)
     raise DataError(f"There is no {printable(source)} here: give {_KINDS}, or one of the names {known}.")
+
+
+def _path(source: str) -> Path:
+    try:
+        return Path(source).expanduser()
+    except RuntimeError as error:
+        text = f"{printable(source)} begins with a user that this computer does not know: give the whole path."
+        raise DataError(text) from error
 
 
 def _open_folder(folder: Path) -> AbstractContextManager[Source]:

@@ -94,6 +94,7 @@ def test_request_that_can_not_be_met_is_refused_at_once(data_root: Path, request
         ("a\nb", "There is no a�b here"),
         ("x" * 5000, "There is no x|can't be used: its name is too long"),
         ("/dev/null", "/dev/null is a device or a pipe, which may never end"),
+        ("~nobody-of-this-name/x", "~nobody-of-this-name/x begins with a user that this computer does not know"),
         ("notes.txt", "notes.txt is not a dataset that is read here: give a folder or zip"),
     ],
 )
