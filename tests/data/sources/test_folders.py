@@ -105,6 +105,14 @@ def test_side_without_class_folders_beside_one_with_them_is_refused(tmp_path: Pa
     assert add(root).description.classes == ("cat", "dog")
 
 
+@pytest.mark.parametrize("name", ["train/cat/all.parquet", "old/train-images-idx3-ubyte"])
+def test_stray_file_of_another_kind_does_not_hide_class_folders(tmp_path: Path, name: str) -> None:
+    root = both_sides(tmp_path / "pets")
+    write(root / name, b"x")
+    with pytest.raises(DataError, match=f"pets holds folders of pictures, and also {name}: take away"):
+        add(root)
+
+
 def test_links_are_not_followed(tmp_path: Path) -> None:
     root = both_sides(tmp_path / "pets")
     (root / "train" / "cat" / "secret.png").symlink_to(write(tmp_path / "secret.png", png(999)))
