@@ -239,6 +239,15 @@ def test_only_what_was_added_can_be_removed(data_root: Path, name: str) -> None:
     assert left(data_root) == ["FashionMNIST", "dataset.json", "other"]
 
 
+@pytest.mark.parametrize("name", ["My shoes", ".mine", "mine\n", "x" * 41])
+def test_folder_that_no_dataset_could_be_called_is_neither_listed_nor_removed(data_root: Path, name: str) -> None:
+    write(data_root / name / "dataset.json", b"{}")
+    assert names() == BUILT_IN
+    with pytest.raises(DataError, match=r"There is no dataset .* that was added"):
+        adding.remove(name)
+    assert left(data_root) == [name]
+
+
 def test_linked_dataset_is_not_removed(tmp_path: Path, data_root: Path) -> None:
     write(tmp_path / "elsewhere" / "dataset.json", b"{}")
     data_root.mkdir()
