@@ -19,7 +19,7 @@ _THREADS: Final = min(4, os.cpu_count() or 1)  # decoders take up to 300 MB each
 _MOST_ITEMS: Final = 128  # in one piece of work
 _MOST_BYTES: Final = 8 << 20
 _HEAVY_BYTES: Final = 8 << 10  # of an image: threads would only wait for each other with smaller ones
-_PARTS: Final = 6  # one of them for testing, as in MNIST's 10,000 beside 60,000 or near it
+PARTS: Final = 6  # one of them for testing, as in MNIST's 10,000 beside 60,000 or near it
 
 
 class Decoded(NamedTuple):
@@ -28,6 +28,7 @@ class Decoded(NamedTuple):
     pixels: bytes
     hash: int  # of the pixels, 64 bits
     size: tuple[int, int]  # width and height before it was made to fit
+    is_split: bool  # its side was chosen here
 
 
 class Unreadable(NamedTuple):
@@ -87,7 +88,7 @@ def _decode_one(item: Item, shape: Shape, fit: Fit) -> Result:
     except FashionError as error:
         return Unreadable(item.name, str(error))
     pixels = pixel_bytes(image, shape, fit)
-    return Decoded(item.half or _half(item), item.label, pixels, _hash(pixels), image.size)
+    return Decoded(item.half or _half(item), item.label, pixels, _hash(pixels), image.size, item.half is None)
 
 
 def _hash(data: bytes) -> int:
@@ -97,4 +98,4 @@ def _hash(data: bytes) -> int:
 def _half(item: Item) -> Half:
     """The same bytes always lie on the same side, whatever is asked to be made of them."""
     data = item.picture if isinstance(item.picture, bytes) else np.asarray(item.picture).tobytes()
-    return "train" if _hash(data) % _PARTS else "test"
+    return "train" if _hash(data) % PARTS else "test"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashion_core.config import Shape
-from fashion_core.data.adding.decode import Decoded, Result, Unreadable
+from fashion_core.data.adding.decode import PARTS, Decoded, Result, Unreadable
 from fashion_core.data.report import ClassCount, Finding
 from fashion_core.data.sources.layout import NAMED
 from fashion_core.errors import DataError, counted, printable
@@ -25,6 +25,7 @@ class Tally:
 
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     unreadable: int = 0
+    is_split: bool = False  # here, as the source has no sides
     named: list[Unreadable] = field(default_factory=list)  # the first few
 
     def add(self, results: Sequence[Result]) -> list[Decoded]:
@@ -34,6 +35,7 @@ class Tally:
         self.named += failed[: NAMED - len(self.named)]
         read = [result for result in results if isinstance(result, Decoded)]
         self.sizes.update(result.size for result in read)
+        self.is_split |= any(result.is_split for result in read)
         return read
 
     def check(self) -> None:
@@ -49,6 +51,9 @@ class Tally:
 
 def of_files(tally: Tally, shape: Shape) -> Iterator[Finding]:
     """What the files themselves show."""
+    if tally.is_split:
+        side = f"about one in {PARTS} is a test image, always the same ones"
+        yield Finding(kind="choice", text=f"The images are not sorted into training and test images: {side}.")
     if tally.unreadable:
         one = "{count} file can't be read and is left out; it says: {reason}"
         many = "{count:,} files can't be read and are left out; the first says: {reason}"
@@ -78,7 +83,7 @@ def of_classes(counts: Sequence[ClassCount]) -> Iterator[Finding]:
     least, most = ranked[0], ranked[-1]
     fewest, largest = least.train + least.test, most.train + most.test
     if largest > _IMBALANCE * fewest:
-        text = f"{most.name} has {largest:,} images and {least.name} {fewest:,}, more than {_IMBALANCE} times fewer."
+        text = f"{most.name} has {largest:,} images and {least.name} {fewest:,}: more than {_IMBALANCE} times as many."
         yield Finding(kind="imbalance", text=text, names=(most.name, least.name))
     share = largest / sum(row.train + row.test for row in counts)
     if share > _MOST_SHARE and len(counts) > 2:

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from fashion_core import files
 from fashion_core.data import fashion_mnist
-from fashion_core.data.description import BUILT_IN, FILE, folder_of
+from fashion_core.data.description import BUILT_IN, folder_of, names
 from fashion_core.data.request import check_name
 from fashion_core.errors import DataError, printable
 
@@ -74,8 +74,7 @@ def remove(name: str) -> None:
     if name in BUILT_IN:
         raise DataError(f"{name} comes with the app and can't be removed; name one that was added.")
     root = fashion_mnist.root()
-    is_added = "/" not in name and (folder_of(name) / FILE).is_file() and not folder_of(name).is_symlink()
-    if not is_added or folder_of(name).parent != root or name.startswith("."):
+    if name not in names() or folder_of(name).is_symlink():
         raise DataError(f"There is no dataset {printable(name)} that was added: `data list` shows those that are here.")
     with workshop() as folder, files.disk_errors(folder_of(name)):
         folder_of(name).rename(folder / MADE / name)

@@ -3,6 +3,7 @@
 ``open_source`` tells the kinds apart; nothing in them is trusted, and no more than a few images are in memory at once.
 """
 
+import re
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from fashion_core.errors import DataError, printable
 
 __all__ = ["Half", "Item", "Source", "open_source"]
 _PARQUET: Final = ".parquet"
+_PICTURE: Final = re.compile(r"\.(png|jpe?g|webp|gif|bmp|tiff?)$", re.IGNORECASE)
 _KINDS: Final = "a folder or zip of class folders, IDX files, an .npz, or Parquet files"
 
 
@@ -22,7 +24,7 @@ def open_source(source: str, scratch: Path) -> AbstractContextManager[Source]:
 
     Raises ``DataError`` or ``DiskError``.
     """
-    path = Path(source).expanduser()
+    path = _path(source)
     with files.disk_errors(path):
         is_folder, is_file, is_there = path.is_dir(), path.is_file(), path.exists()
     if is_folder:
@@ -37,15 +39,35 @@ def open_source(source: str, scratch: Path) -> AbstractContextManager[Source]:
     raise DataError(f"There is no {printable(source)} here: give {_KINDS}, or one of the names {known}.")
 
 
+def _path(source: str) -> Path:
+    try:
+        return Path(source).expanduser()
+    except RuntimeError as error:
+        text = f"{printable(source)} begins with a user that this computer does not know: give the whole path."
+        raise DataError(text) from error
+
+
 def _open_folder(folder: Path) -> AbstractContextManager[Source]:
     found = folders.scan(folder)
     if tables := [path for path in found.paths if path.lower().endswith(_PARQUET)]:
+        _check_one_kind(folder, found.paths, tables[0])
         return _open_tables(folder, tables)
     if names := [path for path in found.paths if idx.is_one(path.rpartition("/")[2])]:
+        _check_one_kind(folder, found.paths, names[0])
         return nullcontext(idx.open_files(folder, names))
     if not found.paths and found.links:
         raise DataError(f"{folder} holds only links, which are not followed: copy the files themselves into a folder.")
     return nullcontext(folders.open_scanned(folder, found))
+
+
+def _check_one_kind(folder: Path, paths: list[str], other: str) -> None:
+    """Refuse files of another kind among class folders: either would hide the other, and nobody would be told.
+
+    One folder of pictures is none of classes: many sets have one for their page.
+    """
+    if len({path.rpartition("/")[0] for path in paths if "/" in path and _PICTURE.search(path)}) > 1:
+        text = f"{folder} holds folders of pictures, and also {printable(other)}: take away what is not of the dataset."
+        raise DataError(text)
 
 
 def _open_file(path: Path) -> AbstractContextManager[Source]:

@@ -39,7 +39,8 @@ def check_number(count: int) -> None:
             "folder, or under a label, of its own."
         )
     if count > MOST_CLASSES:
-        raise DataError(f"There are {count:,} classes, and at most {MOST_CLASSES:,} are possible: merge or leave some.")
+        most = f"at most {MOST_CLASSES:,} are possible"
+        raise DataError(f"There are {count:,} classes, and {most}: merge some or leave some out.")
 
 
 def check_images(count: int) -> None:

@@ -17,6 +17,10 @@ _NO_CLASSES: Final = (
     "There are no class folders in {where}: put the images of each class into a folder of its name, at the top or "
     "under train/ and test/."
 )
+_ONE_FLAT: Final = (
+    "{0}/ holds class folders and {1}/ holds none: sort the images in {1}/ into folders of the same names, or take "
+    "{1}/ away."
+)
 
 
 @dataclass(frozen=True)
@@ -71,12 +75,18 @@ def _folders(paths: Iterable[str]) -> set[str]:
 
 
 def _sides(paths: Sequence[str]) -> dict[str, Half]:
-    """The folders that are sides, if there are a training and a test side and each holds folders."""
+    """The folders that are sides, if there are a training and a test side and each holds folders.
+
+    Raises ``DataError`` where only some of them hold any: they would become classes, and nobody would be told.
+    """
     found = {top: HALF_OF_NAME[top.lower()] for top in _folders(paths) if top.lower() in HALF_OF_NAME}
     if set(found.values()) != {"train", "test"}:
         return {}
-    if not found.keys() <= {path.partition("/")[0] for path in paths if path.count("/") >= 2}:
+    deep = found.keys() & {path.partition("/")[0] for path in paths if path.count("/") >= 2}
+    if not deep:
         return {}
+    if flat := found.keys() - deep:
+        raise DataError(_ONE_FLAT.format(min(deep), min(flat)))
     tests = [top for top, half in found.items() if half == "test"]
     if any(top.lower() not in VALIDATION for top in tests):
         found = {top: half for top, half in found.items() if top.lower() not in VALIDATION}

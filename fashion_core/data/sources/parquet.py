@@ -16,17 +16,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fashion_core import files
+from fashion_core.data.image_files import MOST_BYTES
 from fashion_core.data.report import Finding
 from fashion_core.data.sources.base import HALF_OF_NAME, SAMPLED, VALIDATION, Half, Item, Numbers, Source, spread
 from fashion_core.data.sources.classes import check_images, numbered
 from fashion_core.errors import DataError, ImageError, printable
 
-_ROWS: Final = 32  # at once: each may be a large photo
+_ROWS: Final = 1  # at once: a file of a kilobyte may hold one large value that many rows share
 _BUFFER_BYTES: Final = 1 << 20  # of a file that are read at once: not all of a row group
 _MOST_ROW_GROUP_BYTES: Final = 2 << 30
 _LABELS: Final = ("label", "labels", "fine_label", "class", "target")
 _HALF = re.compile(rf"(^|[-_./])({'|'.join(HALF_OF_NAME)})(?=[-_./])", re.IGNORECASE)
 _LEFT_OUT = Finding(kind="left out", text="The validation images are left out: only training and test images are used.")
+_NO_PICTURE: Final = "It holds no picture, only perhaps a path to one."
 _FORM: Final = "a column of pictures (bytes, or a struct with bytes and path) and a column of labels (whole numbers)"
 
 
@@ -72,7 +74,7 @@ def opened(where: Path, paths: Sequence[str]) -> Iterator[Source]:
 
 def _halves(paths: Sequence[str]) -> tuple[dict[str, Half | None], tuple[Finding, ...]]:
     """The side of each file, by its name or that of a folder, where there are both; else None, to split by bytes."""
-    words = {path: match[2].lower() if (match := _HALF.search(path)) else "" for path in paths}
+    words = {path: ([match[2].lower() for match in _HALF.finditer(path)] or [""])[-1] for path in paths}
     halves = {path: HALF_OF_NAME.get(word) for path, word in words.items()}
     if set(halves.values()) == {None, "train", "test"}:
         unclear = next(path for path, half in halves.items() if half is None)
@@ -130,7 +132,11 @@ def _columns(name: str, schema: Any) -> _Columns:
 
 def _holds_pictures(kind: Any) -> bool:
     if pa.types.is_struct(kind):
-        return bool(kind.get_field_index("bytes") >= 0) and _holds_pictures(kind.field("bytes").type)
+        return kind.get_field_index("bytes") >= 0 and _is_binary(kind.field("bytes").type)
+    return _is_binary(kind)
+
+
+def _is_binary(kind: Any) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
@@ -164,8 +170,9 @@ def _pictures(part: _Part, group: int) -> Iterator[bytes | ImageError]:
         for batch in part.file.iter_batches(_ROWS, row_groups=[group], columns=[part.columns.image], use_threads=False):
             column = batch.column(0)
             cells = column.field("bytes") if pa.types.is_struct(column.type) else column
-            for data in cells.to_pylist():
-                yield data if data is not None else ImageError("It holds no picture, perhaps the path of one.")
+            for cell in cells:
+                data = cell.as_buffer()
+                yield ImageError(_NO_PICTURE) if data is None else data[: MOST_BYTES + 1].to_pybytes()
 
 
 def _sampled(part: _Part, values: Numbers, count: int) -> Iterator[Item]:

@@ -46,17 +46,29 @@ def _check_directory(path: Path, file: BinaryIO) -> None:
     start = file.seek(max(0, length - _TAIL_BYTES))
     tail = file.read()
     place = tail.rindex(_END)
-    size, behind = struct.unpack_from("<L", tail, place + 12)[0], start + place
-    if tail[place - 20 : place - 16] == _LOCATOR:
-        behind = struct.unpack_from("<Q", tail, place - 12)[0]
-        file.seek(behind)
-        record = file.read(56)
-        if not record.startswith(_END64):
-            raise ValueError("no directory")
-        size = struct.unpack_from("<Q", record, 40)[0]
+    size, comment = struct.unpack_from("<L4xH", tail, place + 12)
+    if place + 22 + comment != len(tail):  # else there may be another one around or behind it
+        raise ValueError("no end")
+    behind = start + place
+    if tail[max(0, place - 20) : place].startswith(_LOCATOR):
+        behind -= 76
+        size = _size64(file, behind, *struct.unpack_from("<Q", tail, place - 12))
     file.seek(max(0, behind - min(size, _MOST_DIRECTORY_BYTES)))
     if size > _MOST_DIRECTORY_BYTES or file.read(size).count(_ENTRY) > MOST_MEMBERS:
         raise DataError(f"{path.name} holds more than {MOST_MEMBERS:,} files: unpack it and give the folder.")
+
+
+def _size64(file: BinaryIO, place: int, named: int) -> int:
+    """The size of the directory as its Zip64 record has it, which some Pythons look for where the locator names it.
+
+    Others read what lies before the locator: two records would be two directories. Raises ``ValueError``.
+    """
+    file.seek(max(0, place))
+    record = file.read(56)
+    file.seek(min(named, max(0, place)))
+    if place < 0 or not record.startswith(_END64) or (named != place and file.read(4) == _END64):
+        raise ValueError("no directory, or two")
+    return int(struct.unpack_from("<Q", record, 40)[0])
 
 
 def _check_total(path: Path, archive: zipfile.ZipFile) -> None:

@@ -94,6 +94,7 @@ def test_request_that_can_not_be_met_is_refused_at_once(data_root: Path, request
         ("a\nb", "There is no a�b here"),
         ("x" * 5000, "There is no x|can't be used: its name is too long"),
         ("/dev/null", "/dev/null is a device or a pipe, which may never end"),
+        ("~nobody-of-this-name/x", "~nobody-of-this-name/x begins with a user that this computer does not know"),
         ("notes.txt", "notes.txt is not a dataset that is read here: give a folder or zip"),
     ],
 )
@@ -236,6 +237,15 @@ def test_only_what_was_added_can_be_removed(data_root: Path, name: str) -> None:
     with pytest.raises(DataError, match=r"can't be removed|There is no dataset .* that was added"):
         adding.remove(name)
     assert left(data_root) == ["FashionMNIST", "dataset.json", "other"]
+
+
+@pytest.mark.parametrize("name", ["My shoes", ".mine", "mine\n", "x" * 41])
+def test_folder_that_no_dataset_could_be_called_is_neither_listed_nor_removed(data_root: Path, name: str) -> None:
+    write(data_root / name / "dataset.json", b"{}")
+    assert names() == BUILT_IN
+    with pytest.raises(DataError, match=r"There is no dataset .* that was added"):
+        adding.remove(name)
+    assert left(data_root) == [name]
 
 
 def test_linked_dataset_is_not_removed(tmp_path: Path, data_root: Path) -> None:

@@ -52,6 +52,8 @@ def test_imbalance_is_told_beyond_ten_to_one(tmp_path: Path, least: int, is_told
     counts = {"train/cat": 49, "train/dog": least - 1, "test/cat": 1, "test/dog": 1}
     kept = add(class_folders(tmp_path / "set", counts, size=(8, 8)))
     assert names(kept, "imbalance") == ([("cat", "dog")] if is_told else [])
+    told = "cat has 50 images and dog 4: more than 10 times as many." if is_told else None
+    assert kept.found.get("imbalance") == told
 
 
 def test_class_that_outweighs_all_others_is_told(tmp_path: Path) -> None:
@@ -65,6 +67,13 @@ def test_strays_of_another_size_are_told(tmp_path: Path) -> None:
     kept = add(class_folders(tmp_path / "set", {"train/cat": 1}, start=100, size=(40, 40)), size=28)
     assert kept.found["one size"].startswith("50 of 51 images are 28 × 28 pixels; look at the others")
     assert kept.found["resized"] == "1 of 51 images are resized to 28 × 28 pixels."
+
+
+def test_split_that_the_source_does_not_have_is_told(tmp_path: Path) -> None:
+    kept = add(class_folders(tmp_path / "set", {"cat": 40, "dog": 40}))
+    assert kept.found["choice"] == (
+        "The images are not sorted into training and test images: about one in 6 is a test image, always the same ones."
+    )
 
 
 @pytest.mark.parametrize(("side", "missing"), [("train", "test"), ("test", "training")])

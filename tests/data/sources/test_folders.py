@@ -97,6 +97,22 @@ def test_classes_called_train_and_test_are_classes(tmp_path: Path) -> None:
     assert add(class_folders(tmp_path / "toys", {"train": 40, "test": 40})).description.classes == ("test", "train")
 
 
+def test_side_without_class_folders_beside_one_with_them_is_refused(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "pets", {"train/cat": 20, "train/dog": 20, "test": 20})
+    with pytest.raises(DataError, match=r"^train/ holds class folders and test/ holds none: sort the images"):
+        add(root)
+    (root / "test").rename(tmp_path / "taken away")
+    assert add(root).description.classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("name", ["train/cat/all.parquet", "old/train-images-idx3-ubyte"])
+def test_stray_file_of_another_kind_does_not_hide_class_folders(tmp_path: Path, name: str) -> None:
+    root = both_sides(tmp_path / "pets")
+    write(root / name, b"x")
+    with pytest.raises(DataError, match=f"pets holds folders of pictures, and also {name}: take away"):
+        add(root)
+
+
 def test_links_are_not_followed(tmp_path: Path) -> None:
     root = both_sides(tmp_path / "pets")
     (root / "train" / "cat" / "secret.png").symlink_to(write(tmp_path / "secret.png", png(999)))
@@ -171,7 +187,7 @@ def test_two_names_that_become_the_same_are_refused(tmp_path: Path) -> None:
         ({}, "There are no images in it: check that it is the right place."),
         ({".": 3}, "There are no class folders in .*pets: put the images of each class into a folder of its name"),
         ({"cat": 12}, "There are images of only one class: a classifier needs at least 2"),
-        ({f"{number}": 1 for number in range(1001)}, "There are 1,001 classes, and at most 1,000 are possible"),
+        ({f"{number}": 1 for number in range(1001)}, "and at most 1,000 are possible: merge some or leave some out"),
     ],
     ids=["empty", "no classes", "one class", "many classes"],
 )

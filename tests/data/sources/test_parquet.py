@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fashion_core.data.sources import parquet
 from fashion_core.errors import DataError
 from tests.support.sources import add, hugging_face, labels, picture_of, png, write
 
@@ -45,6 +46,12 @@ def test_folder_may_say_which_side_it_is(tmp_path: Path) -> None:
     assert add(tmp_path / "set").description.train == 40
 
 
+def test_last_word_for_a_side_counts(tmp_path: Path) -> None:
+    hugging_face(tmp_path / "set" / "my-test-set" / "train-0.parquet", PICTURES[:40], TRUTH[:40])
+    hugging_face(tmp_path / "set" / "my-test-set" / "test-0.parquet", PICTURES[40:], TRUTH[40:])
+    assert add(tmp_path / "set").description.train == 40
+
+
 def test_validation_beside_a_test_side_is_left_out_and_told(tmp_path: Path) -> None:
     for number, half in enumerate(("train", "validation", "test")):
         part = slice(20 * number, 20 * number + 20)
@@ -64,7 +71,7 @@ def test_picture_that_is_only_a_path_is_named_by_its_row(tmp_path: Path) -> None
     kept = add(hugging_face(tmp_path / "set.parquet", [*PICTURES[:59], None], TRUTH, NAMES, row_group_size=7))
     (unreadable,) = [finding for finding in kept.report.findings if finding.kind == "unreadable"]
     assert unreadable.names == ("set.parquet row 59",)
-    assert "It holds no picture, perhaps the path of one" in unreadable.text
+    assert "It holds no picture, only perhaps a path to one." in unreadable.text
 
 
 @pytest.mark.parametrize(
@@ -72,6 +79,7 @@ def test_picture_that_is_only_a_path_is_named_by_its_row(tmp_path: Path) -> None
     [
         ({"image": PICTURES}, "set.parquet should have a column of pictures .* a column of labels .*; it has image"),
         ({"label": TRUTH}, r"should have a column of pictures .*; it has label\."),
+        ({"image": [{"bytes": {"bytes": b"x"}}] * 60, "label": TRUTH}, "should have a column of pictures .*; it has"),
         ({"image": PICTURES, "label": ["cat"] * 60}, "a column of labels .whole numbers."),
         ({"image": PICTURES, "label": [None, *TRUTH[1:]]}, "set.parquet has images without a label: leave them out"),
         ({"image": PICTURES, "label": [-1] * 60}, "Some images have the label -1, which stands for none"),
@@ -114,6 +122,16 @@ def test_row_group_of_any_size_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("fashion_core.data.sources.parquet._MOST_ROW_GROUP_BYTES", 1000)
     with pytest.raises(DataError, match=r"set.parquet has row groups of more than 2 GiB: write it with smaller ones"):
         add(hugging_face(tmp_path / "set.parquet", PICTURES, TRUTH))
+
+
+def test_large_picture_that_many_rows_share_is_in_memory_once(tmp_path: Path) -> None:
+    large = bytes(4 << 20)
+    pq.write_table(pa.table({"image": [large] * 64, "label": TRUTH[:32] * 2}), tmp_path / "set.parquet")
+    before = pa.total_allocated_bytes()
+    with parquet.opened(tmp_path, ["set.parquet"]) as source:
+        taken = [pa.total_allocated_bytes() - before for item in source.items() if item.picture == large]
+    assert len(taken) == 64
+    assert max(taken) < 8 * len(large)
 
 
 def test_files_with_different_class_names_are_refused(tmp_path: Path) -> None:

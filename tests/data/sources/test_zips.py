@@ -151,6 +151,36 @@ def test_zip64_directory_is_counted_too(tmp_path: Path, monkeypatch: pytest.Monk
         add(path)
 
 
+def test_second_zip64_record_hides_no_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 3)
+    path = zipped(tmp_path / "pets.zip", MEMBERS)
+    data = b"PK\x06\x06" + bytes(52) + path.read_bytes()
+    place = data.rindex(b"PK\x06\x07") + 8
+    path.write_bytes(data[:place] + bytes(8) + data[place + 8 :])
+    with pytest.raises(DataError, match=r"^pets.zip is damaged or no zip file"):
+        add(path)
+
+
+def test_end_within_the_end_hides_no_members(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "pets.zip", MEMBERS)
+    data = path.read_bytes()
+    path.write_bytes(data[:-18] + b"PK\x05\x06" + data[-14:])
+    assert len(zipfile.ZipFile(path).namelist()) == 12
+    with pytest.raises(DataError, match=r"^pets.zip is damaged or no zip file"):
+        add(path)
+
+
+def test_zip_behind_a_program_or_with_a_comment_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit in (3, 100):
+        monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", limit)
+        path = zipped(tmp_path / "pets.zip", MEMBERS)
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.comment = b"Our pets"
+        path.write_bytes(b"#!/bin/sh\n" + path.read_bytes())
+        assert add(path).counts() == {"cat": (3, 3), "dog": (3, 3)}
+        (tmp_path / "data" / "mine").rename(tmp_path / f"before {limit}")
+
+
 @pytest.mark.parametrize("cut", [0, 10, 500, -1])
 def test_zip_that_is_cut_off_is_one_sentence(tmp_path: Path, cut: int) -> None:
     path = zipped(tmp_path / "pets.zip", MEMBERS)
