@@ -71,6 +71,7 @@ _TURNS = {  # what turns a picture upright, by its EXIF orientation; 1 is uprigh
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ON_ITS_SIDE = (5, 6, 7, 8)  # of those: width and height change places
 _WHITES = (1, 255, 1023, 4095, 16_383, 65_535)  # of fractions, and of the depths of cameras and files
 
 
@@ -79,13 +80,20 @@ def open_picture(source: bytes | Path) -> tuple[Image.Image, str]:
 
     The picture is L, RGB or RGBA, upright, at most 1,024 pixels on a side. Raises ``ImageError`` or ``DiskError``.
     """
+    return open_sized(source)[:2]
+
+
+def open_sized(source: bytes | Path) -> tuple[Image.Image, str, tuple[int, int]]:
+    """The same, with width and height of the whole picture, upright."""
     data, exif = split(_checked(source if isinstance(source, bytes) else _read(source)))
-    turn = _TURNS.get(orientation(exif)) if exif else None
+    lies = orientation(exif) if exif else 1
+    turn = _TURNS.get(lies)
     with _problems_of_pillow():
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     with image:
         with _problems_of_pillow():
             _check_size(image, data)
+            size = image.size[::-1] if lies in _ON_ITS_SIDE else image.size  # before a JPEG is decoded smaller
             notes = [f"{image.format} of {image.width} × {image.height} pixels"]
             if getattr(image, "is_animated", False):
                 notes.append("the first of several pictures in the file")
@@ -95,7 +103,7 @@ def open_picture(source: bytes | Path) -> tuple[Image.Image, str]:
             notes.append("turned upright as its EXIF data say")
         if max(small.size) < max(image.size):
             notes.append(f"worked on at {small.width} × {small.height}")
-        return small, ", ".join(notes)
+        return small, ", ".join(notes), image.size if isinstance(image, TiffImageFile) else size
 
 
 def _read(path: Path) -> bytes:

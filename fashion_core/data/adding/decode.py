@@ -84,11 +84,11 @@ def _decode(items: list[Item], shape: Shape, fit: Fit) -> list[Result]:
 
 def _decode_one(item: Item, shape: Shape, fit: Fit) -> Result:
     try:
-        image = opened(item)
+        image, size = opened(item)
     except FashionError as error:
         return Unreadable(item.name, str(error))
     pixels = pixel_bytes(image, shape, fit)
-    return Decoded(item.half or _half(item), item.label, pixels, _hash(pixels), image.size, item.half is None)
+    return Decoded(item.half or _half(item), item.label, pixels, _hash(pixels), size, item.half is None)
 
 
 def _hash(data: bytes) -> int:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from fashion_core.config import Shape
 from fashion_core.data.description import LEAST_SIDE, MOST_SIDE
-from fashion_core.data.image_files import open_picture
+from fashion_core.data.image_files import open_sized
 from fashion_core.data.pictures import is_coloured
 from fashion_core.data.report import Finding
 from fashion_core.data.request import AddRequest
@@ -23,12 +23,17 @@ class _Look(NamedTuple):
     is_coloured: bool
 
 
-def opened(item: Item) -> Image.Image:
-    """The picture of an item, upright. Raises ``FashionError``."""
+def opened(item: Item) -> tuple[Image.Image, tuple[int, int]]:
+    """The picture of an item, upright, and its width and height before a large one was made smaller.
+
+    Raises ``FashionError``.
+    """
     if isinstance(item.picture, bytes):
-        return open_picture(item.picture)[0]
+        image, _, size = open_sized(item.picture)
+        return image, size
     if isinstance(item.picture, np.ndarray):
-        return Image.fromarray(np.ascontiguousarray(item.picture))
+        image = Image.fromarray(np.ascontiguousarray(item.picture))
+        return image, image.size
     raise item.picture
 
 
@@ -47,10 +52,10 @@ def _looks(source: Source) -> list[_Look]:
     found = []
     for item in source.sample():
         try:
-            image = opened(item)
+            image, size = opened(item)
         except FashionError:  # told about when all are read
             continue
-        found.append(_Look(image.size, is_coloured(image)))
+        found.append(_Look(size, is_coloured(image)))
     return found
 
 

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from fashion_core.errors import DataError
+from tests.support.images import stored
 from tests.support.sources import Kept, add, both_sides, class_folders, npz, write
 
 pytestmark = pytest.mark.usefixtures("data_root")
@@ -67,6 +69,17 @@ def test_strays_of_another_size_are_told(tmp_path: Path) -> None:
     kept = add(class_folders(tmp_path / "set", {"train/cat": 1}, start=100, size=(40, 40)), size=28)
     assert kept.found["one size"].startswith("50 of 51 images are 28 × 28 pixels; look at the others")
     assert kept.found["resized"] == "1 of 51 images are resized to 28 × 28 pixels."
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize(("orientation", "size"), [(1, "3000 × 2000"), (6, "2000 × 3000")])
+def test_size_is_that_of_the_file_upright(tmp_path: Path, kind: str, orientation: int, size: str) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    data = stored(np.zeros((2000, 3000), np.uint8), kind, exif=exif)
+    for place in ("train/cat", "train/dog", "test/cat", "test/dog"):
+        write(tmp_path / "set" / place / "a", data)
+    assert add(tmp_path / "set").found["choice"].startswith(f"The images are {size} pixels, and sides of 8 to 256 are")
 
 
 def test_split_that_the_source_does_not_have_is_told(tmp_path: Path) -> None:
