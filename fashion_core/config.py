@@ -25,6 +25,7 @@ TRAINING_IMAGES = {"synthetic": 12_000, "fashion-mnist": 60_000}
 DATASET_LABELS = {"synthetic": "synthetic garments", "fashion-mnist": "Fashion-MNIST"}
 MODEL_LABELS = {"mlp": "NeuralNetwork (MLP)", "cnn": "small CNN", "resnet18": "ResNet-18"}
 MODEL_CLASSES = {"mlp": "NeuralNetwork", "cnn": "SmallCNN", "resnet18": "ResNet"}
+LONGEST_DATASET_NAME: Final = 40  # characters
 DATASET_NAME: Final = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 MOST_IMAGES: Final = 10_000_000  # of one dataset, to train on
 
@@ -75,7 +76,7 @@ class TrainConfig(BaseModel):
     name: Annotated[str, AfterValidator(_check_name)] = _setting(
         "Name", "", "The name shown in lists; if empty, it is made from the settings.", max_length=MAX_NAME
     )
-    dataset: Annotated[str, StringConstraints(pattern=DATASET_NAME, max_length=40)] = _setting(
+    dataset: Annotated[str, StringConstraints(pattern=DATASET_NAME, max_length=LONGEST_DATASET_NAME)] = _setting(
         "Dataset", "synthetic",
         "synthetic (garments, drawn here), fashion-mnist (downloaded or copied once), or one that was added.",
     )  # fmt: skip

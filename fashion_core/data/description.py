@@ -16,6 +16,7 @@ from fashion_core.config import (
     CLASS_NAMES,
     DATASET_LABELS,
     DATASET_NAME,
+    LONGEST_DATASET_NAME,
     MAX_NAME,
     PIXEL_MEAN,
     PIXEL_STD,
@@ -34,7 +35,6 @@ FILE: Final = "dataset.json"
 LEAST_SIDE: Final = 8  # pixels: what is left of fewer is nothing, after two poolings
 MOST_SIDE: Final = 256
 MOST_CLASSES: Final = 1_000
-_LONGEST_NAME: Final = 40  # characters, as ``TrainConfig.dataset`` has them
 _DIGITS: Final = 8  # of a digest, enough to tell a handful of them apart
 _TEST_IMAGES: Final = {"synthetic": 2_000, "fashion-mnist": 10_000}
 _WHERE_FROM: Final = {"synthetic": "drawn by this app", "fashion-mnist": "the official files of Zalando Research"}
@@ -170,7 +170,7 @@ def names() -> list[str]:
 
 def _can_be_asked_for(name: str) -> bool:
     """Whether settings can name it: people may put folders of any name there."""
-    return re.fullmatch(DATASET_NAME, name) is not None and len(name) <= _LONGEST_NAME
+    return re.fullmatch(DATASET_NAME, name) is not None and len(name) <= LONGEST_DATASET_NAME
 
 
 def digest_head(shape: Shape, train: int, test: int) -> bytes:

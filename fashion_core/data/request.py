@@ -2,13 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from typing import Final
 
-from fashion_core.config import DATASET_NAME, FITS, MAX_NAME, Fit
+from fashion_core.config import DATASET_NAME, FITS, LONGEST_DATASET_NAME, MAX_NAME, Fit
 from fashion_core.data.description import BUILT_IN, LEAST_SIDE, MOST_SIDE, folder_of
 from fashion_core.errors import DataError, is_blank, is_one_line, printable
-
-LONGEST: Final = 40  # characters of a name, as ``TrainConfig.dataset`` has them
 
 
 @dataclass(frozen=True)
@@ -41,10 +38,10 @@ def label_of(request: AddRequest) -> str:
 
 def check_name(name: str) -> None:
     """Raise ``DataError`` unless a dataset may be added under this name."""
-    if not re.fullmatch(DATASET_NAME, name) or len(name) > LONGEST:
+    if not re.fullmatch(DATASET_NAME, name) or len(name) > LONGEST_DATASET_NAME:
         raise DataError(
-            f"The name {printable(name)!r} is not possible: use at most {LONGEST} small letters and digits, "
-            "with single hyphens between, such as my-shoes."
+            f"The name {printable(name)!r} is not possible: use at most {LONGEST_DATASET_NAME} small letters and "
+            "digits, with single hyphens between, such as my-shoes."
         )
     if name in BUILT_IN:
         raise DataError(f"{name} is a dataset that comes with the app: choose another name.")

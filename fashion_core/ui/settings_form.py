@@ -87,8 +87,10 @@ def show_cautions(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def is_ready(store: RunStore, dataset: str) -> bool:
-    """Return whether the dataset is on this machine; if not, offer to download it."""
-    if dataset != "fashion-mnist" or fashion_mnist.are_present():
+    """Return whether the dataset is on this machine; if not, offer to download it where that is possible."""
+    if dataset != "fashion-mnist":
+        return dataset in names()
+    if fashion_mnist.are_present():
         return True
     folder = common.plain(str(fashion_mnist.raw_folder()))
     st.warning(texts.DATASET_MISSING.format(folder=folder), icon=":material/cloud_download:")

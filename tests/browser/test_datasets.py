@@ -64,6 +64,7 @@ def test_zip_is_previewed_added_trained_on_and_evaluated(alone: Server, page: Pa
     assert describe("shoes").classes == tuple(sorted(COLOURS))
 
     expect(add).to_be_disabled()
+    open_page(page, f"{alone.url}/train")
     expect_settled(page)
     page.get_by_role("combobox", name="Dataset").click()
     page.get_by_role("option", name="shoes").click()

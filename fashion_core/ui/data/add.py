@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -37,7 +38,10 @@ def show(store: RunStore) -> None:
 
 
 def _ask_and_add(store: RunStore) -> None:
-    source, request = _ask_source(store), _ask_request()
+    upload = st.file_uploader(texts.FILE, _KINDS, key="dataset file")
+    named = st.text_input(texts.PATH, placeholder=texts.PATH_HINT, key="dataset path").strip()
+    request = _ask_request()
+    source = _source(store, upload, named)
     with st.container(horizontal=True):
         looks = st.button(texts.PREVIEW, icon=":material/preview:")
         previewed = st.session_state.get(_PREVIEWED, (None, None))
@@ -58,15 +62,15 @@ def _ask_and_add(store: RunStore) -> None:
         st.rerun()
     if is_shown and previewed[1]:
         _show_preview(previewed[1])
+    else:
+        st.caption(texts.PREVIEW_FIRST)
 
 
-def _ask_source(store: RunStore) -> str | None:
-    upload = st.file_uploader(texts.FILE, _KINDS, key="dataset file")
-    named = st.text_input(texts.PATH, placeholder=texts.PATH_HINT, key="dataset path").strip()
-    if upload:
-        kind = next((kind for kind in _KINDS if upload.name.lower().endswith(kind)), "")
-        return str(login.actions(store).keep_upload(uploads.kept(), upload.file_id, upload.name, upload, kind))
-    return _under_data(named) if named else None
+def _source(store: RunStore, upload: Any, named: str) -> str | None:
+    if not upload:
+        return _under_data(named) if named else None
+    kind = next((kind for kind in _KINDS if upload.name.lower().endswith(kind)), "")
+    return str(login.actions(store).keep_upload(uploads.kept(), upload.file_id, upload.name, upload, kind))
 
 
 def _under_data(named: str) -> str:

@@ -21,6 +21,7 @@ FIT = "Other shapes are"
 FITS = {"pad": "padded", "crop": "cropped", "stretch": "stretched"}
 PREVIEW = "Preview"
 ADD = "Add"
+PREVIEW_FIRST = "Look at the preview first: it shows what would be added, and keeps nothing."
 READING = "Reading…"
 READ = "{done:,} of {total:,} images"
 NO_SOURCE = "Choose a file, or name one under FASHION_DATA."
