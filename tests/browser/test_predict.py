@@ -89,6 +89,8 @@ def test_a_click_on_an_image_opens_it_and_its_address_opens_the_same(server: Ser
     open_page(page, shared)
     expect(heading).to_have_text(said)
     page.get_by_role("button", name="Checkpoint history").click()
+    page.wait_for_url(re.compile("view=Checkpoint"))
+    expect_settled(page)  # until then the field of the other view stands there too
     expect(page.get_by_label("Test image", exact=True)).to_have_value(re.search(r"\d+", said)[0])  # type: ignore[index]
 
 

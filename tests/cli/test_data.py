@@ -152,7 +152,7 @@ def test_command_as_the_shell_sees_it(pets: Path, data_root: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_command_leaves_nothing(tmp_path: Path, data_root: Path, number: signal.Signals) -> None:
-    counts = {f"{half}/{name}": 200 for half in ("train", "test") for name in "ab"}
+    counts = {f"{half}/{name}": 800 for half in ("train", "test") for name in "ab"}
     root = class_folders(tmp_path / "many", counts, size=(8, 8))
     command = [sys.executable, "-m", "fashion_core", "data", "add", str(root), "--name", "many", "--size", "256"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as adding:

@@ -59,12 +59,12 @@ def test_predict_gives_a_record_or_line_an_image_in_their_order(
 
 
 @pytest.mark.slow
-def test_a_damaged_tiff_is_one_sentence_and_libtiff_adds_none(tmp_path: Path) -> None:
+def test_a_damaged_tiff_is_one_sentence_and_libtiff_adds_none(run: Run, tmp_path: Path) -> None:
     data = bytearray(stored(Image.effect_noise((90, 90), 60), "TIFF", compression="tiff_lzw"))
     data[2_000:2_100] = bytes(100)
     (tmp_path / "torn.tif").write_bytes(data)
     code = "import sys; from fashion_core.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    done = python(code, arguments=("predict", "weights.pth", str(tmp_path / "torn.tif")))
+    done = python(code, arguments=("predict", str(run.checkpoint_path(0)), str(tmp_path / "torn.tif")))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
     assert "damaged" in done.stderr
 
