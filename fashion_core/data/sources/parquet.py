@@ -22,7 +22,8 @@ from fashion_core.data.sources.base import HALF_OF_NAME, SAMPLED, VALIDATION, Ha
 from fashion_core.data.sources.classes import check_images, numbered
 from fashion_core.errors import DataError, ImageError, printable
 
-_ROWS: Final = 1  # at once: a file of a kilobyte may hold one large value that many rows share
+_MOST_ROWS: Final = 32  # at once: each may be a large photo
+_MOST_BYTES_AT_ONCE: Final = 512 << 20
 _BUFFER_BYTES: Final = 1 << 20  # of a file that are read at once: not all of a row group
 _MOST_ROW_GROUP_BYTES: Final = 2 << 30
 _LABELS: Final = ("label", "labels", "fine_label", "class", "target")
@@ -166,13 +167,20 @@ def _items(part: _Part, values: Numbers, groups: list[int]) -> Iterator[Item]:
 
 
 def _pictures(part: _Part, group: int) -> Iterator[bytes | ImageError]:
+    rows, columns = _rows_at_once(part, group), [part.columns.image]
     with _damage(part.name):
-        for batch in part.file.iter_batches(_ROWS, row_groups=[group], columns=[part.columns.image], use_threads=False):
+        for batch in part.file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
             column = batch.column(0)
             cells = column.field("bytes") if pa.types.is_struct(column.type) else column
             for cell in cells:
                 data = cell.as_buffer()
                 yield ImageError(_NO_PICTURE) if data is None else data[: MOST_BYTES + 1].to_pybytes()
+
+
+def _rows_at_once(part: _Part, group: int) -> int:
+    """So few that they fit if each is all of its row group: many rows may share one large value."""
+    size: int = part.file.metadata.row_group(group).total_byte_size
+    return max(1, min(_MOST_ROWS, _MOST_BYTES_AT_ONCE // max(1, size)))
 
 
 def _sampled(part: _Part, values: Numbers, count: int) -> Iterator[Item]:
