@@ -12,7 +12,7 @@ from fashion_core.errors import ConfigError, DamagedFileError, DiskError, cut_mi
 from fashion_core.resume import reasons, texts
 from fashion_core.resume.labels import short_label
 from fashion_core.resume.verdict import Verdict, changes, check_epoch, inspect_checkpoint, judge
-from fashion_core.runs import queue, torch_process
+from fashion_core.runs import queue, team_models, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, Parent, Repeat, Resumption, check_seeds, places_of, seeded_name
 from fashion_core.runs.store import RunStore
@@ -48,7 +48,9 @@ def _on_its_dataset(run: Run, asked: dict[str, Any], overrides: Mapping[str, Any
             asked["train_images"] = 0  # all of the other one, too
         if found.shape != parent.shape:
             raise ConfigError(texts.OTHER_SHAPE.format(before=parent.in_words, after=found.in_words))
-    return resolved(parse_config(asked))
+    config = resolved(parse_config(asked))
+    team_models.check(config.model, found.shape)
+    return config
 
 
 @dataclass(frozen=True)

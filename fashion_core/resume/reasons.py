@@ -19,6 +19,7 @@ _TEXTS: Final = {
     "setting": "{setting} {before} → {after}",
     "fresh optimizer": "{after} starts fresh: the state of {before} is not used",
     "other dataset": "DIFFERENT DATASET: the checkpoint was trained on other images",
+    "model source": "the source of {model} has changed since: the same weights may mean something else",
     "cosine": "the cosine reaches zero after epoch {after} instead of {before}",
     "device": "device {before} → {after}: rounding differs",
     "threads": "threads {before} → {after}: rounding differs",

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from fashion_core.cache import Cache, stamp
 from fashion_core.config import TrainConfig, settings
-from fashion_core.data.description import images_here
+from fashion_core.data.description import describe, images_here
 from fashion_core.errors import DamagedFileError, DiskError, RefusedFileError, RunNotFoundError, UnfitFileError
 from fashion_core.formats import inspect
 from fashion_core.resume import reasons, texts
+from fashion_core.runs import team_models
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Change, Environment, Message, RunRecord, VerdictKind
 
@@ -117,6 +118,8 @@ def _different(record: RunRecord, config: TrainConfig) -> Iterator[Message]:
             yield reasons.changed(name, change)
     if parent.optimizer != config.optimizer:
         yield Message(id="fresh optimizer", values={"before": parent.optimizer, "after": config.optimizer})
+    if record.model_sha256 != team_models.sha256_of(config.model, describe(config.dataset).shape):
+        yield Message(id="model source", values={"model": config.model})
     if "dataset" in changed:
         yield Message(id="other dataset")
     if parent.processes != config.processes:

@@ -157,6 +157,7 @@ class RunRecord(_Stored):
     repeat: Repeat | None = None
     twin_of: str | None = None  # the run whose crash drill made it, to compare with: nobody asked for it
     dataset_sha256: _Sha256 | None = None  # of its images; None where nobody knows, as of an import
+    model_sha256: _Sha256 | None = None  # of the source of a team's own model; None for this app's
     described: Description | None = None  # its dataset, where that was added; those built in have always been the same
 
     @property
