@@ -25,6 +25,11 @@ def names() -> tuple[str, ...]:
     return (*MODEL_LABELS, *(name for said in answers().values() for name in said.models))
 
 
+def digests() -> tuple[str, ...]:
+    """What changes with any source of the team's models: what has imported one imports it anew only when restarted."""
+    return tuple(said.sha256 for said in answers().values())
+
+
 def problems() -> list[str]:
     """What is wrong with the modules that are named here, one sentence each."""
     return [said.problem for said in answers().values() if said.problem]
