@@ -69,6 +69,7 @@ class RunStore:
         state: State = "queued",
         fill: Callable[[Run], None] = lambda draft: None,
         dataset: Description | None = None,
+        frozen: tuple[str, ...] = (),
     ) -> Run:
         """Make a run folder with its first status and what ``fill`` adds.
 
@@ -89,6 +90,7 @@ class RunStore:
             resumption=resumption,
             repeat=repeat,
             twin_of=twin_of,
+            frozen=frozen,
             dataset_sha256=None if source else dataset.sha256,
             described=None if dataset.name in BUILT_IN else dataset,
         )
