@@ -27,8 +27,8 @@ FLOORS = (
 GROUND = {"errors", "config", "files", "cache"}
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 LIBRARIES = {
-    "torch": r"models|loops|devices|data\.batches|training|formats\.(save|load|export|import_file)"
-    r"|inference\.(engine|worker)|resume\.lesson_outputs|cli\.predict",
+    "torch": r"models|loops|devices|data\.batches|training|formats"
+    r"\.(save|load|export|import_file|describe_models|pickled_layers)|inference\.(engine|worker)|resume\.lesson_outputs|cli\.predict",
     "streamlit": r"app|pages|ui",
     "altair": r"charts",
     "pandas": r"pages|charts|ui|(runs|resume)\.(tables|loss_curve)",

@@ -59,6 +59,13 @@ def show_model(options: argparse.Namespace) -> None:
     answer(options, found, [*found["text"].splitlines(), *layers])
 
 
+def describe_models(options: argparse.Namespace) -> None:
+    """Answer the server, which imports no team's code, about the models that one module lists."""
+    from fashion_core.formats import describe_models as formats
+
+    answer(options, formats.describe(options.module, options.shape).model_dump(mode="json"), [])
+
+
 def run_lesson(options: argparse.Namespace) -> None:
     from fashion_core.resume import lesson, lesson_outputs
 

@@ -10,7 +10,7 @@ from torch import nn
 from fashion_core.config import Shape
 from fashion_core.data.description import Description
 from fashion_core.formats.inspect import format_of, notes_on
-from fashion_core.formats.untrusted.blueprints import KNOWN
+from fashion_core.formats.untrusted.blueprints import sizes_of
 from fashion_core.formats.untrusted.optimizer import SavedOptimizer, find_optimizer, frozen_in
 from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.formats.untrusted.saved_file import SavedFile
@@ -55,7 +55,7 @@ def load(path: Path, weights: str | None = None, dataset: Description | None = N
     check_finite(file, found)
     optimizer = find_optimizer(file, found)
     model = build_model(name, 0, shape)
-    counters = {missing: torch.tensor(0) for missing in KNOWN[name].keys() - found.tensors.keys()}
+    counters = {missing: torch.tensor(0) for missing in sizes_of(name, shape).keys() - found.tensors.keys()}
     model.load_state_dict(counters | _with_tensors(file, found.tensors), strict=True)
     format = format_of(file, found, optimizer)
     loss = None if format == "partial" else file.number_under("loss")

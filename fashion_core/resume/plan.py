@@ -13,7 +13,7 @@ from fashion_core.resume import reasons, texts
 from fashion_core.resume.labels import short_label
 from fashion_core.resume.transfer import Layers, frozen_of, layers_of
 from fashion_core.resume.verdict import Verdict, changes, check_epoch, inspect_checkpoint, judge
-from fashion_core.runs import queue, torch_process
+from fashion_core.runs import queue, team_models, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, Parent, Repeat, Resumption, check_seeds, places_of, seeded_name
 from fashion_core.runs.store import RunStore
@@ -44,7 +44,9 @@ def _on_its_dataset(run: Run, asked: dict[str, Any], overrides: Mapping[str, Any
     parent, found = run.record.description, describe(parse_config(asked).dataset)
     if found.sha256 != parent.sha256 and asked["train_images"] == parent.train and "train_images" not in overrides:
         asked["train_images"] = 0  # all of the other one, too
-    return resolved(parse_config(asked))
+    config = resolved(parse_config(asked))
+    team_models.check(config.model, found.shape)
+    return config
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ _TEXTS: Final = {
     ),
     "frozen": "{count:,} tensors are frozen: training leaves them as they are",
     "no longer frozen": "{count:,} tensors that were frozen are trained too; the optimizer begins anew with them",
+    "model source": "the source of {model} has changed since: the same weights may mean something else",
     "cosine": "the cosine reaches zero after epoch {after} instead of {before}",
     "device": "device {before} → {after}: rounding differs",
     "threads": "threads {before} → {after}: rounding differs",

@@ -39,6 +39,7 @@ NOTHING_KEPT = (
     "train {model} from the start."
 )
 NOTHING_TO_FREEZE = "Only the head would be kept, which is always trained: leave freeze off."
+NO_HEAD = "All of {model} would be frozen, and nothing trained: leave freeze off."
 
 # What is kept of a checkpoint, tensor by tensor
 WHY_NOT_KEPT: dict[WhyNotKept, str] = {

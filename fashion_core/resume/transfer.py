@@ -5,15 +5,17 @@ depends on the number of classes, the head, stand for the classes that they were
 have other names.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from fashion_core.config import Shape, TrainConfig
 from fashion_core.data.description import MOST_CLASSES, describe, images_here
-from fashion_core.errors import ConfigError, DamagedFileError
-from fashion_core.formats.untrusted.blueprints import Sizes, sizes_of
+from fashion_core.errors import ConfigError, DamagedFileError, ModelError
+from fashion_core.formats.untrusted.blueprints import learned_in, sizes_of
 from fashion_core.formats.untrusted.values import listed
+from fashion_core.models.layers import Sizes
 from fashion_core.resume import texts
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Message, RunRecord, Transfer
@@ -117,10 +119,12 @@ def _layer(name: str, before: Sizes | None, after: Sizes, is_of_other_classes: b
 
 
 def _head(model: str, shape: Shape) -> frozenset[str]:
-    """The tensors whose shape depends on the number of classes."""
-    other = shape._replace(classes=shape.classes + (1 if shape.classes < MOST_CLASSES else -1))
-    sizes = sizes_of(model, shape)
-    return frozenset(name for name, size in sizes_of(model, other).items() if sizes.get(name) != size)
+    """The tensors whose shape depends on the number of classes; none of a model that is for this number alone."""
+    sizes: Mapping[str, Sizes] = {}
+    other = shape.classes + 1 if shape.classes < MOST_CLASSES else shape.classes - 1
+    with suppress(ModelError):
+        sizes = sizes_of(model, Shape(*shape[:3], other))
+    return frozenset(name for name, size in sizes_of(model, shape).items() if sizes.get(name, size) != size)
 
 
 def frozen_of(run: Run, config: TrainConfig, layers: Layers | None, freeze: bool | None) -> tuple[str, ...]:
@@ -135,8 +139,9 @@ def frozen_of(run: Run, config: TrainConfig, layers: Layers | None, freeze: bool
         return before
     shape = describe(config.dataset).shape
     kept, head = layers.names("kept") if layers else sizes_of(config.model, shape), _head(config.model, shape)
-    if not (found := tuple(name for name in kept if name not in head)):
-        raise ConfigError(texts.NOTHING_TO_FREEZE)
+    found = tuple(name for name in kept if name not in head)
+    if not found or {*learned_in(config.model, shape)} <= {*found}:
+        raise ConfigError(texts.NOTHING_TO_FREEZE if head else texts.NO_HEAD.format(model=config.model))
     return found
 
 

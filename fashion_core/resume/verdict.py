@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from fashion_core.cache import Cache, stamp
 from fashion_core.config import TrainConfig, settings
-from fashion_core.data.description import images_here
+from fashion_core.data.description import describe, images_here
 from fashion_core.errors import DamagedFileError, DiskError, RefusedFileError, RunNotFoundError, UnfitFileError
 from fashion_core.formats import inspect
 from fashion_core.resume import reasons, texts
 from fashion_core.resume.transfer import Layers
+from fashion_core.runs import team_models
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Change, Environment, Message, RunRecord, VerdictKind
 
@@ -139,6 +140,9 @@ def _different(record: RunRecord, config: TrainConfig, layers: Layers | None) ->
         yield Message(id="fresh optimizer", values={"before": parent.optimizer, "after": config.optimizer})
     elif layers and not layers.same_parameters:
         yield Message(id="fresh state", values={"after": config.optimizer})
+    source = team_models.sha256_of(config.model, describe(config.dataset).shape)
+    if "model" not in changed and record.model_sha256 != source:
+        yield Message(id="model source", values={"model": config.model})
     if "dataset" in changed:
         yield Message(id="other dataset")
     if layers:

@@ -30,6 +30,7 @@ class Run(SavedFiles, StatusFile):
         self.damaged_labels_path = path / "labels.damaged.json"
         self.metrics_path = path / "metrics.jsonl"
         self.log_path = path / "train.log"
+        self.model_source_path = path / "model_source.txt"  # of a team's own model, as it was: text that is never run
         self.drill_path = path / "drill.json"
         self.load_check_path = path / "loaded.json"
         self.load_losses_path = path / "loaded.losses"

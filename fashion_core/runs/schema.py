@@ -186,6 +186,7 @@ class RunRecord(_Stored):
     twin_of: str | None = None  # the run whose crash drill made it, to compare with: nobody asked for it
     dataset_sha256: _Sha256 | None = None  # of its images; None where nobody knows, as of an import
     frozen: tuple[_TensorName, ...] = ()  # of its model's ``state_dict``: what training leaves as it is
+    model_sha256: _Sha256 | None = None  # of the source of a team's own model; None for this app's
     described: Description | None = None  # its dataset, where that was added; those built in have always been the same
 
     @property

@@ -51,7 +51,10 @@ def test_all_images_of_an_added_dataset_are_counted_and_the_number_stays_with_th
     [
         ({"train_images": TRAIN + 1}, "Shoes has 200 training images; ask for no more."),
         ({"batch_size": TRAIN + 1}, "Batch size 201 is larger than the 200 training images; choose a smaller batch."),
-        ({"dataset": "gloves"}, "There is no dataset gloves here: choose one of synthetic, fashion-mnist, boots, shoes"),
+        (
+            {"dataset": "gloves"},
+            "There is no dataset gloves here: choose one of synthetic, fashion-mnist, boots",
+        ),
     ],
 )
 def test_settings_that_the_dataset_can_not_give_are_one_sentence(

@@ -11,11 +11,12 @@ from typing import Any, Final
 import numpy as np
 
 from fashion_core.errors import RefusedFileError, printable
-from fashion_core.formats.untrusted.blueprints import Sizes, blueprint
+from fashion_core.formats.untrusted.blueprints import learned_in, sizes_of
 from fashion_core.formats.untrusted.saved_file import SavedFile
 from fashion_core.formats.untrusted.search import Keys
 from fashion_core.formats.untrusted.state_dict import Weights
 from fashion_core.formats.untrusted.values import MAX_KEY, SavedTensor, tensors_in
+from fashion_core.models.layers import Sizes
 
 FLOATS = frozenset({"float32", "float16", "bfloat16"})  # what becomes float32 without a change of any number
 _SCALARS = FLOATS | {"float64", "int64", "int32"}
@@ -111,8 +112,8 @@ def _usable(file: SavedFile, state: Mapping[Any, Any], group: dict[Any, Any], we
     """Its state_dict with parameters numbered as torch numbers them now. Raises ``RefusedFileError`` if it can't be."""
     assert weights.model is not None
     assert weights.shape is not None
-    sizes = blueprint(weights.model, weights.shape).sizes(buffers=False)
-    parameters = list(sizes.values())
+    sizes, learned = sizes_of(weights.model, weights.shape), learned_in(weights.model, weights.shape)
+    parameters = [sizes[name] for name in learned]
     _check_kind(state["param_groups"], group)
     ids = _ids(group.get("params"), len(parameters), weights)
     _check_settings(group)
@@ -121,7 +122,7 @@ def _usable(file: SavedFile, state: Mapping[Any, Any], group: dict[Any, Any], we
         raise RefusedFileError("its optimizer's state is not a dict for each parameter")
     if not set(slots) <= set(ids):
         raise RefusedFileError("its optimizer keeps a state for parameters that it does not have")
-    without = {name for name, one in zip(sizes, ids, strict=True) if one not in slots}
+    without = {name for name, one in zip(learned, ids, strict=True) if one not in slots}
     if slots and not without <= frozen_in(file.content):
         count = f"{len(without)} of its {len(ids)} parameters"
         raise RefusedFileError(f"its optimizer keeps nothing for {count}, as where layers are frozen")

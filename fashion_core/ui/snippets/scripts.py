@@ -15,7 +15,6 @@ from fashion_core.charts.files import OPTIMIZERS
 from fashion_core.config import FASHION, MODEL_CLASSES, Shape, TrainConfig
 from fashion_core.data.description import BUILT_IN, Description, describe
 from fashion_core.formats.inspect import Inspection, Optimizer
-from fashion_core.formats.untrusted.blueprints import KNOWN
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 
 # What a whole model that was saved by this app calls its class.
@@ -159,7 +158,7 @@ def _names(found: Inspection) -> dict[str, str | int] | None:
         return {name: int(place) for name, place in names.items()}
     if not set(names.values()) <= holder.keys():
         return None
-    is_plain = len(names) == len(KNOWN[str(found.model)]) == len(holder)
+    is_plain = len(names) == found.expected == len(holder)
     return {} if is_plain and all(theirs == found.prefix + name for name, theirs in names.items()) else names
 
 
