@@ -42,7 +42,8 @@ def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str
 
 def _on_its_dataset(run: Run, asked: dict[str, Any], overrides: Mapping[str, Any]) -> TrainConfig:
     parent, found = run.record.description, describe(parse_config(asked).dataset)
-    if found.sha256 != parent.sha256 and asked["train_images"] == parent.train and "train_images" not in overrides:
+    is_another, images = found.sha256 != parent.sha256, asked["train_images"]
+    if is_another and "train_images" not in overrides and (images == parent.train or images > found.train):
         asked["train_images"] = 0  # all of the other one, too
     config = resolved(parse_config(asked))
     team_models.check(config.model, found.shape)
@@ -100,6 +101,11 @@ def plan_runs(run: Run, requests: Sequence[ResumeRequest]) -> list[Plan]:
         verdict = judge(found[request.epoch], run.record, config, environment, layers, frozen)
         plans.append(Plan(request.epoch, config, environment, verdict, request.repeat, layers, frozen))
     return plans
+
+
+def layer_tables(plans: Sequence[Plan]) -> list[tuple[Layers, tuple[str, ...]]]:
+    """The layers of the transfers among them, with those that are frozen; each table once."""
+    return list(dict.fromkeys((planned.layers, planned.frozen) for planned in plans if planned.layers))
 
 
 def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest], *, here: bool = True) -> list[Run]:

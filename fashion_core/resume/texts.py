@@ -3,6 +3,7 @@
 from typing import Literal
 
 Told = Literal["too few", "within luck", "beyond luck"]
+Fate = Literal["kept", "new", "left behind"]
 WhyNotKept = Literal["absent", "shape", "classes", "surplus"]
 
 # What a resumed run changed, and how far its loss moved, in few letters
@@ -48,6 +49,11 @@ WHY_NOT_KEPT: dict[WhyNotKept, str] = {
     "classes": "it stands for other classes",
     "surplus": "the model has none of that name",
 }
+LAYER_COLUMNS = ("tensor", "in the checkpoint", "in the model", "what becomes of it")
+NO_TENSOR = "–"
+FATES: dict[Fate, str] = {"kept": "✓ kept", "new": "+ new", "left behind": "− left behind"}
+FROZEN = "✓ kept, frozen"
+BECAUSE = "{fate}: {why}"
 UNKNOWN_FROZEN = "it names frozen tensors that its model does not have"
 
 # The checkpoints of a run, where it lacks the one that was asked for

@@ -8,7 +8,7 @@ have other names.
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from fashion_core.config import Shape, TrainConfig
 from fashion_core.data.description import MOST_CLASSES, describe, images_here
@@ -20,8 +20,6 @@ from fashion_core.resume import texts
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Message, RunRecord, Transfer
 
-Fate = Literal["kept", "new", "left behind"]
-
 
 @dataclass(frozen=True)
 class Layer:
@@ -30,8 +28,15 @@ class Layer:
     name: str
     before: Sizes | None  # its shape in the checkpoint
     after: Sizes | None  # its shape in the model
-    fate: Fate
+    fate: texts.Fate
     why: texts.WhyNotKept | None = None
+
+    def cells(self, frozen: Collection[str] = ()) -> tuple[str, ...]:
+        """What people read of it under ``texts.LAYER_COLUMNS``."""
+        shapes = [texts.NO_TENSOR if size is None else str(size) for size in (self.before, self.after)]
+        fate = texts.FROZEN if self.name in frozen else texts.FATES[self.fate]
+        told = texts.BECAUSE.format(fate=fate, why=texts.WHY_NOT_KEPT[self.why]) if self.why else fate
+        return self.name, *shapes, told
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Layers:
 
     rows: tuple[Layer, ...]
 
-    def names(self, fate: Fate) -> tuple[str, ...]:
+    def names(self, fate: texts.Fate) -> tuple[str, ...]:
         return tuple(row.name for row in self.rows if row.fate == fate)
 
     @property
