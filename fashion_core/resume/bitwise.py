@@ -50,7 +50,7 @@ def _check(child: Run, parent: Run, saved: int | None) -> BitwiseCheck:
     if not both:
         return BitwiseCheck("none")
     resumption = child.record.resumption
-    if resumption and resumption.verdict == "transfer":
+    if child.record.is_transfer:
         return BitwiseCheck("none")
     reasons = resumption.reasons if resumption else ()
     for epoch in both:

@@ -160,6 +160,7 @@ class Lane:
     parent: str | None
     branched: int  # the epoch that it was resumed from; −1 if it was not resumed
     changes: Mapping[str, Change] | None
+    is_transfer: bool
     dots: tuple[_Dot, ...]
     lowest: _Dot | None  # of the saved ones, if their dataset is known
 
@@ -209,7 +210,8 @@ def _read(run: Run) -> Lane | None:
             dataset = images_label(record.images)
             if "dataset" not in record.trained_on:
                 dataset, lowest = texts.ASSUMED_DATASET.format(dataset=dataset), None
-            return Lane(run.id, run.title, dataset, parent, record.first_epoch - 1, changes, dots, lowest)
+            branched, is_transfer = record.first_epoch - 1, record.is_transfer
+            return Lane(run.id, run.title, dataset, parent, branched, changes, is_transfer, dots, lowest)
     return None
 
 
@@ -247,6 +249,7 @@ def part_frames(parts: Sequence[Sequence[Tree]], number: int) -> tuple[pd.DataFr
     dots: list[tuple[Any, ...]] = []
     for lane in lanes:
         change = labels.get(lane.run, "")
+        change = texts.TRANSFER.format(change=change) if lane.is_transfer else change
         is_root, is_best = lane.parent not in places, lane.run in best
         dots += _dots(lane, places[lane.run], is_root, change, branched[lane.run], is_best)
     links = [

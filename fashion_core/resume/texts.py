@@ -49,10 +49,10 @@ WHY_NOT_KEPT: dict[WhyNotKept, str] = {
     "classes": "it stands for other classes",
     "surplus": "the model has none of that name",
 }
-LAYER_COLUMNS = ("tensor", "in the checkpoint", "in the model", "what becomes of it")
+LAYER_COLUMNS = ("tensor", "what becomes of it", "in the checkpoint", "in the model")
 NO_TENSOR = "–"
-FATES: dict[Fate, str] = {"kept": "✓ kept", "new": "+ new", "left behind": "− left behind"}
-FROZEN = "✓ kept, frozen"
+FATES: dict[Fate, str] = {"kept": "✓ kept", "new": "◆ new", "left behind": "○ left behind"}
+FROZEN = "■ kept, frozen"
 BECAUSE = "{fate}: {why}"
 UNKNOWN_FROZEN = "it names frozen tensors that its model does not have"
 
@@ -101,6 +101,7 @@ OVER_SEEDS: dict[Told, str] = {
 
 # Headings and labels of charts and tables
 EPOCH = "epoch {epoch}"
+TRANSFER = "transfer: {change}"
 FROM = "from {origin}"
 PIXELS = "{pixels} pixels"
 DELETED = "deleted"

@@ -36,7 +36,7 @@ class Layer:
         shapes = [texts.NO_TENSOR if size is None else str(size) for size in (self.before, self.after)]
         fate = texts.FROZEN if self.name in frozen else texts.FATES[self.fate]
         told = texts.BECAUSE.format(fate=fate, why=texts.WHY_NOT_KEPT[self.why]) if self.why else fate
-        return self.name, *shapes, told
+        return self.name, told, *shapes
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,11 @@ class Layers:
     def same_parameters(self) -> bool:
         """Whether an optimizer's state fits what is trained now."""
         return all(row.fate == "kept" for row in self.rows)
+
+    @property
+    def of_other_classes(self) -> tuple[str, ...]:
+        """What would fit, and is new because its classes are others."""
+        return tuple(row.name for row in self.rows if row.why == "classes")
 
     @property
     def told(self) -> Message:
@@ -148,6 +153,12 @@ def frozen_of(run: Run, config: TrainConfig, layers: Layers | None, freeze: bool
     if not found or {*learned_in(config.model, shape)} <= {*found}:
         raise ConfigError(texts.NOTHING_TO_FREEZE if head else texts.NO_HEAD.format(model=config.model))
     return found
+
+
+def trained_beside(config: TrainConfig, frozen: Sequence[str]) -> tuple[str, ...]:
+    """The tensors that are not frozen, where some are."""
+    own = sizes_of(config.model, describe(config.dataset).shape) if frozen else ()
+    return tuple(name for name in own if name not in frozen)
 
 
 def _frozen_before(run: Run) -> tuple[str, ...]:

@@ -220,6 +220,11 @@ class RunRecord(_Stored):
             raise ValueError(f"it does not describe its dataset {name}")
         return self
 
+    @property
+    def is_transfer(self) -> bool:
+        """Whether it was resumed onto another dataset or model."""
+        return self.resumption is not None and self.resumption.verdict == "transfer"
+
     def check_images(self) -> None:
         """Raise ``DataError`` if its images are not those here: its epochs would be of two datasets."""
         if self.images != images_here(self.config.dataset):

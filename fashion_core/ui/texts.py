@@ -106,6 +106,13 @@ EPOCHS_MANY = "epochs {first:,} to {last:,}"
 TRAINS_EPOCHS_ONE = "trains epoch {first:,} in a new run; the parent is not changed"
 TRAINS_EPOCHS_MANY = "trains epochs {first:,} to {last:,} in a new run; the parent is not changed"
 OTHER_DATASET = "This resumes on images other than those the parent was trained on."
+FREEZE = "Freeze the layers that are kept"
+FREEZE_HELP = (
+    "All but the head, which gives the classes: they stay as they are in the checkpoint, the statistics of batch norm "
+    "too. Where the run had frozen layers, off trains them as well."
+)
+LAYERS = "Layers: {told}"
+LAYERS_TABLE = "What becomes of each tensor of the checkpoint"
 PLAIN_PYTORCH = "The same in plain PyTorch"
 PLAIN_PYTORCH_DIFFERS = (
     "Its DataLoader shuffles the images differently, so its losses are close to the app's, not equal. "
