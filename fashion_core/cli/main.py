@@ -73,6 +73,8 @@ def _add_run_commands(commands: Any) -> None:
     resume.add_argument("epoch", help="the epoch of the checkpoint, several as 0,2,5, or all")
     additional = "additional epochs (default: as many as the run had left, at least 1)"
     resume.add_argument("--epochs", type=int, help=additional)
+    freeze = "leave the layers that are kept as they are, all but the head; or train those that its parent left"
+    resume.add_argument("--freeze", action=argparse.BooleanOptionalAction, help=freeze)
     _add_start_flags(resume)
     _add_flags(resume, SETTINGS.keys() - {"epochs"})
     _add(commands, "audit", lists.show_audit, "show who did what, and when").add_argument("run", nargs="?")
