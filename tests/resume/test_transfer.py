@@ -216,7 +216,7 @@ def test_layers_that_were_frozen_can_be_trained_too_which_is_approximate_and_sai
 ) -> None:
     found = planned(straight, freeze=False, epoch=2)
     count = len(straight.record.frozen)
-    why = f"{count} tensors that were frozen are trained too; the optimizer begins anew with them"
+    why = f"{count} of {count + 2} tensors were frozen and are trained too; the optimizer begins anew with them"
     assert (found.verdict.kind, reasons.texts(found.verdict.reasons)) == ("approximate", [why])
     child = resumed(store, straight, freeze=False, epoch=2)
     assert child.record.frozen == ()
@@ -273,7 +273,7 @@ def test_verdict_is_transfer_with_the_layers_and_what_starts_fresh(parent: Run) 
         "adam starts fresh: the state in the checkpoint is one for other layers",
         "DIFFERENT DATASET: the checkpoint was trained on other images",
         "4 of 6 tensors are kept, 2 are new: linear_relu_stack.4",
-        "4 tensors are frozen: training leaves them as they are",
+        "4 of 6 tensors are frozen: training leaves them as they are",
     ]
 
 
