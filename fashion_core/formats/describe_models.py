@@ -56,6 +56,7 @@ def _described(name: str, make: Callable[..., Any], shape: Shape) -> ModelInfo:
     with team.explained(f"{name} can't be described"):
         return ModelInfo(
             doc=doc,
+            takes=team.parts_taken(make),
             text=str(model),
             layers=tuple(LayerInfo(**layer) for layer in layers(model, shape)),
             parameters=sum(parameter.numel() for parameter in model.parameters()),

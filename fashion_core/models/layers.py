@@ -51,6 +51,7 @@ class ModelInfo(BaseModel):
 
     problem: str | None = None  # why it can't be trained, as one sentence; then all else is empty
     doc: str = ""
+    takes: tuple[str, ...] = ()  # which parts of a shape it is built with
     text: str = ""
     layers: tuple[LayerInfo, ...] = ()
     parameters: int = 0

@@ -52,14 +52,18 @@ def builder(name: str) -> Builder:
 
 def build(name: str, make: Callable[..., Any], shape: Shape) -> nn.Module:
     """Build a model with as many of the shape's parts as it takes. Raises ``ModelError`` with its own message."""
-    parts = dict(zip(PARTS, shape, strict=True))
     with explained(f"{name} can't be built for {_in_words(shape)}"):
-        taken = inspect.signature(make).parameters
-        takes_all = any(one.kind is one.VAR_KEYWORD for one in taken.values())
-        model = make(**{part: value for part, value in parts.items() if takes_all or part in taken})
+        model = make(**{part: getattr(shape, part) for part in parts_taken(make)})
     if not isinstance(model, nn.Module):
         raise ModelError(f"{name} is built as a {type(model).__name__}: it should be a torch.nn.Module.")
     return model
+
+
+def parts_taken(make: Callable[..., Any]) -> tuple[str, ...]:
+    """Which parts of a shape it can be called with, by their names."""
+    taken = inspect.signature(make).parameters
+    takes_all = any(one.kind is one.VAR_KEYWORD for one in taken.values())
+    return tuple(part for part in PARTS if takes_all or part in taken)
 
 
 def _in_words(shape: Shape) -> str:

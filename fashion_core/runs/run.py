@@ -82,6 +82,13 @@ class Run(SavedFiles, StatusFile):
                         with files.disk_errors(Path(entry.path)):
                             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
+    @property
+    def model_source(self) -> str | None:
+        """The source of a team's own model when the run was made; None of this app's. Raises ``DiskError``."""
+        if not self.model_source_path.exists():
+            return None
+        return files.read_bytes(self.model_source_path).decode(errors="replace")
+
     def log_tail(self, lines: int) -> str:
         with files.disk_errors(self.log_path), suppress(FileNotFoundError), files.open_to_read(self.log_path) as log:
             size = log.seek(0, os.SEEK_END)

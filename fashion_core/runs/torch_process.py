@@ -66,6 +66,7 @@ def ask_early() -> None:
     def ask() -> None:
         with suppress(WorkerError):  # the page that needs the answer asks again, and shows what is wrong
             this_machine()
+        team_models.names()
 
     threading.Thread(target=ask, daemon=True).start()
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from fashion_core.config import MAX_SEEDS, Setting, TrainConfig, model_label, settings
+from fashion_core.config import MAX_SEEDS, MODEL_LABELS, Setting, Shape, TrainConfig, model_label, settings
 from fashion_core.data import fashion_mnist
 from fashion_core.data.description import images_label, names
 from fashion_core.runs import team_models, torch_process
@@ -84,6 +84,23 @@ def show_settings(config: TrainConfig) -> None:
         column.table(
             pd.DataFrame({texts.SETTING_COLUMN: part.keys(), texts.VALUE_COLUMN: part.values()}), hide_index=True
         )
+
+
+def show_team_problems() -> None:
+    """Say what is wrong with the modules that list a team's own models; the others can be chosen all the same."""
+    with common.problems_shown(), st.spinner(texts.ASKING_MODELS):
+        for problem in team_models.problems():
+            st.warning(common.sentence(problem), icon=":material/extension_off:")
+
+
+def show_team_model(name: str, shape: Shape) -> None:
+    """What a team's model says of itself. Raises ``ModelError`` if it can't be trained on such images."""
+    if name not in MODEL_LABELS:
+        info = team_models.info(name, shape)
+        said = [common.plain(info.doc)] if info.doc else []
+        said += [texts.NOT_WHOLE.format(problem=common.plain(info.whole_problem))] if info.whole_problem else []
+        if said:
+            st.caption(f"**{common.plain(name)}**: {' '.join(said)}")
 
 
 def show_cautions(pairs: Iterable[tuple[str, str]]) -> None:

@@ -26,6 +26,9 @@ JUST_NOW = "just now"
 # the model
 MODEL = "The model: print(model) and its layers"
 BUILDING_MODEL = "Building the model…"
+MODEL_SOURCE = "Its source, as it was when the run was made"
+ASKING_MODELS = "Looking at your own models…"
+NOT_WHOLE = "Its runs save weights and checkpoints, but no whole model: {problem}."
 PARAMETERS_COLUMN = "parameters"
 LAYER_COLUMNS = ("layer", "class", "output of one image", PARAMETERS_COLUMN)
 PARAMETERS = "{count:,} parameters"

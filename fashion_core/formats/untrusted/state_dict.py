@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, takewhile
 
-from fashion_core.config import Shape
+from fashion_core.config import MAX_NAME, MODEL_NAME, Shape
 from fashion_core.errors import RefusedFileError, printable
 from fashion_core.formats.shapes import matches, nearest_shape, shape_of
 from fashion_core.formats.untrusted.blueprints import (
@@ -157,13 +157,15 @@ def _shared(at: dict[Parts, FoundTensor], known: Sequence[KnownModel]) -> Iterat
 
 def models_of(file: SavedFile) -> list[KnownModel]:
     """The models that its weights may belong to, the one that it names itself first."""
-    said = _said(file)
+    said = named_model(file)
     return sorted(known_models(), key=lambda model: model.name != said)
 
 
-def _said(file: SavedFile) -> object:
+def named_model(file: SavedFile) -> str | None:
+    """What the file itself calls its model, if that is a name that a model can have."""
     config = file.content.get("config") if isinstance(file.content, dict) else None
-    return config.get("model") if isinstance(config, dict) else file.metadata.get("model")
+    said = config.get("model") if isinstance(config, dict) else file.metadata.get("model")
+    return said if isinstance(said, str) and re.fullmatch(MODEL_NAME, said) and len(said) <= MAX_NAME else None
 
 
 def _by_parts(tensors: Iterable[FoundTensor]) -> dict[Parts, FoundTensor]:

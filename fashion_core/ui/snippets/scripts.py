@@ -16,6 +16,7 @@ from fashion_core.config import FASHION, MODEL_CLASSES, Shape, TrainConfig
 from fashion_core.data.description import BUILT_IN, Description, describe
 from fashion_core.formats.inspect import Inspection, Optimizer
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
+from fashion_core.ui.snippets import team
 
 # What a whole model that was saved by this app calls its class.
 _OWN_CLASSES: Final = {
@@ -177,7 +178,7 @@ def _names(found: Inspection) -> dict[str, str | int] | None:
 def export_target(checkpoint: Target, format: ExportFormat, name: str) -> Target:
     if format == "checkpoint":
         return replace(checkpoint, path=name)
-    own_class = _OWN_CLASSES[checkpoint.model]
+    own_class = _OWN_CLASSES.get(checkpoint.model)
     return Target(format=format, path=name, model=checkpoint.model, class_path=own_class, made_here=True)
 
 
@@ -202,4 +203,5 @@ _templates = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_new
 _templates.loader, _templates.auto_reload = FileSystemLoader(Path(__file__).parent / "templates"), False
 _templates.filters.update(literal=_literal, number="{:g}".format)
 _templates.globals.update(class_source=class_source, layer_classes=_layer_classes)
+_templates.globals.update(is_teams=team.is_teams, building=team.building_lines, allowing=team.allowing_lines)
 _templates.globals.update(MODEL_CLASSES=MODEL_CLASSES, OPTIMIZERS=OPTIMIZERS)
