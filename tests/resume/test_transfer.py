@@ -146,6 +146,12 @@ def moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
     return {name for name in before if not same(before[name], after[name])}
 
 
+def learned(run: Run, epoch: int) -> set[str]:
+    """The parameters of a CNN for which its optimizer keeps a state."""
+    names = [name for name, _ in build_model("cnn", 0).named_parameters()]
+    return {names[index] for index in load(run.checkpoint_path(epoch))["optimizer_state_dict"]["state"]}
+
+
 def test_frozen_layers_are_the_checkpoints_to_the_last_bit_and_all_others_are_trained(
     store: RunStore, cnn: Run
 ) -> None:
@@ -157,9 +163,7 @@ def test_frozen_layers_are_the_checkpoints_to_the_last_bit_and_all_others_are_tr
     before, after = weights(parent, 0), weights(child, 2)
     assert moved(before, after) == head
     assert moved(weights(child, 1), after) == head
-    state = load(child.checkpoint_path(2))["optimizer_state_dict"]["state"]
-    names = [name for name, _ in build_model("cnn", 0).named_parameters()]
-    assert {names[index] for index in state} == head
+    assert learned(child, 2) == head
     assert child.load_check is not None
     assert (child.load_check.comparable, child.load_check.optimizer) == (False, "fresh")
 
@@ -352,6 +356,61 @@ def test_transfer_is_compared_in_the_group_of_its_dataset_never_with_the_old_los
     assert bitwise.check_bitwise(child, parent).kind == "none"
 
 
+TEAM = """
+import torch
+from torch import nn
+
+
+class Small(nn.Module):
+    def __init__(self, channels, classes):
+        super().__init__()
+        self.register_buffer("scale", torch.ones(1, channels, 1, 1))
+        self.stem = nn.Sequential(nn.Conv2d(channels, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5))
+        self.head = nn.Linear(8, classes)
+
+    def forward(self, x):
+        return self.head(self.stem(x * self.scale).mean((2, 3)))
+
+
+class Tall(Small):
+    def __init__(self, channels, classes):
+        super().__init__(channels, classes)
+        self.more = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Dropout(0.5))
+
+    def forward(self, x):
+        return self.head(self.more(self.stem(x * self.scale).mean((2, 3))))
+
+
+MODELS = {"small": Small, "tall": Tall}
+"""
+
+
+@pytest.mark.slow
+def test_from_one_of_a_teams_models_to_another_and_back(
+    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "heads.py").write_text(TEAM)
+    monkeypatch.setenv("FASHION_MODELS", str(tmp_path / "heads.py"))
+    small = finish(new_run(store, model="small", dataset="coins", train_images=200, optimizer="adam", epochs=1))
+    tall = finish(resumed(store, small, freeze=True, model="tall"))
+    stem = {name for name in weights(small, 0) if not name.startswith("head.")}
+    assert {*tall.record.frozen} == stem
+    assert moved(weights(small, 0), weights(tall, 2)) == {"head.weight", "head.bias"}  # kept, of the same classes
+    transfer = told(tall).transfer
+    assert transfer is not None
+    assert (transfer.new, transfer.left) == (("more.0.weight", "more.0.bias"), ())
+    back = resumed(store, tall, epoch=2, model="small", dataset="stamps")
+    assert {*back.record.frozen} == stem  # as its parent did
+    train(back)
+    assert moved(weights(tall, 2), weights(back, 4) | {name: weights(tall, 2)[name] for name in transfer.new}) == {
+        "head.weight",
+        "head.bias",
+    }
+    (row,) = (row for row in comparison.compare(store) if row.run == tall.id)
+    assert (row.dataset, row.changed_dataset, row.transferred) == (tall.record.images, False, True)
+    assert row.loss_last == row.check.loss_check
+
+
 @pytest.mark.slow
 def test_synthetic_to_fashion_mnist_to_five_classes_with_frozen_layers(
     store: RunStore, data: Path, real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -369,6 +428,7 @@ def test_synthetic_to_fashion_mnist_to_five_classes_with_frozen_layers(
     head = {"classifier.4.weight", "classifier.4.bias"}
     assert moved(weights(parent, 0), weights(garments, 1)) == moved(weights(garments, 1), weights(five, 2)) == head
     assert [told(run).verdict for run in (garments, five)] == ["transfer", "transfer"]
+    assert [learned(run, epoch) for run, epoch in ((garments, 1), (five, 2))] == [head, head]
     kept = [transfer.kept for run in (garments, five) if (transfer := told(run).transfer)]
     assert kept == [len(weights(parent, 0)), len(weights(parent, 0)) - 2]
     with pytest.MonkeyPatch.context() as patch:
