@@ -25,6 +25,7 @@ from fashion_core.runs import queue
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Resumption
 from fashion_core.runs.store import RunStore
+from tests.support.commands import Capture, answered, printed, refused
 from tests.support.datasets import COLOUR, add_dataset, data_folder
 from tests.support.exact import KilledError, epoch_rows, killed_after, load, same
 from tests.support.files import change_json, flip_a_bit
@@ -354,6 +355,33 @@ def test_transfer_is_compared_in_the_group_of_its_dataset_never_with_the_old_los
     assert row.now(True) is not None
     assert str(comparison.as_record(row)["answer"]).endswith(", not counted")
     assert bitwise.check_bitwise(child, parent).kind == "none"
+
+
+def test_command_line_prints_the_layers_before_it_starts_and_show_what_was_kept(
+    store: RunStore, parent: Run, capsys: Capture
+) -> None:
+    asked = ("resume", parent.id, "0", "--dataset", "coins", "--freeze", "--no-start")
+    lines = printed(capsys, *asked)[0].splitlines()
+    assert [line.split("  ")[0] for line in lines[:2]] == ["tensor", "linear_relu_stack.0.weight"]
+    assert [lines[1].split()[1:4], lines[6].split()[1:8]] == [
+        ["■", "kept,", "frozen"],
+        ["◆", "new:", "it", "has", "another", "shape", "(10,)"],
+    ]
+    assert lines[7].startswith("from epoch 0: transfer; dataset synthetic → coins; ")
+    record = answered(capsys, *asked)
+    assert [row["fate"] for row in record["layers"]] == ["kept"] * 4 + ["new"] * 2
+    assert [row["name"] for row in record["layers"] if row["frozen"]] == record["frozen"]
+    assert record["layers"][5]["checkpoint"] == [10]
+    told = printed(capsys, "show", record["id"])[0].splitlines()
+    assert told[1].endswith(", transfer")
+    assert told[2] == "  tensors: 4 kept, 2 new, 0 left behind"
+    assert told[3] == "  frozen: 4 tensors, which training leaves as they are"
+
+
+def test_what_can_not_be_frozen_is_one_sentence(store: RunStore, parent: Run, capsys: Capture) -> None:
+    nothing_kept = refused(capsys, "resume", parent.id, "0", "--model", "cnn", "--freeze")
+    assert nothing_kept.startswith("Nothing of the checkpoint's mlp fits cnn")
+    assert store.ids() == [parent.id]
 
 
 TEAM = """
