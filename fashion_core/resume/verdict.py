@@ -8,6 +8,7 @@ from fashion_core.config import TrainConfig, settings
 from fashion_core.data.description import describe, images_here
 from fashion_core.errors import DamagedFileError, DiskError, RefusedFileError, RunNotFoundError, UnfitFileError
 from fashion_core.formats import inspect
+from fashion_core.formats.untrusted.blueprints import sizes_of
 from fashion_core.resume import reasons, texts
 from fashion_core.resume.transfer import Layers
 from fashion_core.runs import team_models
@@ -117,18 +118,22 @@ def judge(
         return found
     different = (
         *_different(parent, config, layers),
-        *_differently_frozen(parent, layers, frozen),
+        *_differently_frozen(parent, config, layers, frozen),
         *parent.environment.differences(environment),
     )
     kind: VerdictKind = "approximate" if found.kind == "exact" and different else found.kind
     return Verdict("transfer" if layers else kind, (*found.reasons, *different))
 
 
-def _differently_frozen(record: RunRecord, layers: Layers | None, frozen: Sequence[str]) -> Iterator[Message]:
-    if frozen and (layers or {*frozen} != {*record.frozen}):
-        yield Message(id="frozen", values={"count": len(frozen)})
-    if trained := {*record.frozen} - {*frozen} - {*(layers.names("new") if layers else ())}:
-        yield Message(id="no longer frozen", values={"count": len(trained)})
+def _differently_frozen(
+    record: RunRecord, config: TrainConfig, layers: Layers | None, frozen: Sequence[str]
+) -> Iterator[Message]:
+    own, before = sizes_of(config.model, describe(config.dataset).shape), {*record.frozen}
+    if frozen and (layers or {*frozen} != before):
+        yield Message(id="frozen", values={"count": len(frozen), "tensors": len(own)})
+    kept = {*layers.names("kept")} if layers else {*own}
+    if trained := (before & kept) - {*frozen}:
+        yield Message(id="no longer frozen", values={"count": len(trained), "tensors": len(own)})
 
 
 def _different(record: RunRecord, config: TrainConfig, layers: Layers | None) -> Iterator[Message]:
