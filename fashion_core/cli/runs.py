@@ -56,7 +56,7 @@ def resume_run(options: argparse.Namespace) -> None:
     if not options.json:
         for planned in plan.plan_runs(parent, requests):
             why = map(printable, reasons.texts(planned.verdict.reasons))
-            print(f"from epoch {planned.epoch}: {'; '.join([planned.verdict.kind, *why])}")
+            print(f"from epoch {planned.epoch}: {'; '.join([planned.verdict.kind, *why])}", file=options.output)
     with signals_explained() as runs:
         runs += actions.resume(parent, requests, here=not options.no_start)
         _say_cautions(runs)
