@@ -18,7 +18,7 @@ import numpy as np
 from fashion_core.data.description import Description
 from fashion_core.errors import WorkerError
 from fashion_core.inference.prepare import Prepared, Step
-from fashion_core.runs import processes
+from fashion_core.runs import processes, team_models
 
 _LENGTH = struct.Struct("<Q")
 
@@ -72,6 +72,7 @@ class Predictor:
         self._answer_seconds = answer_seconds
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._models: tuple[str, ...] = ()  # of what team's models it was started
 
     def test_images(self, dataset: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the test half of a dataset: pixels (N, C, H, W) uint8 and labels (N,) int64."""
@@ -133,6 +134,10 @@ class Predictor:
         return answer
 
     def _running(self) -> subprocess.Popen[bytes]:
+        models = team_models.fingerprint()
+        if models != self._models:  # what it has imported stays as it was
+            self._end()
+            self._models = models
         if self._process is None or self._process.poll() is not None:
             self._end()
             try:

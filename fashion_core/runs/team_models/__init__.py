@@ -20,6 +20,11 @@ def answers(shape: Shape = FASHION) -> dict[str, Answer]:
     return {name: answer(name, shape) for name in sources.named()}
 
 
+def fingerprint() -> tuple[str, ...]:
+    """What changes with any file that a team's models are made of."""
+    return tuple(said.sha256 for said in answers().values())
+
+
 def names() -> tuple[str, ...]:
     """Every model that can be asked for: this app's, then the team's."""
     return (*MODEL_LABELS, *(name for said in answers().values() for name in said.models))
