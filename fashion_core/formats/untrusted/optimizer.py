@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fashion_core.errors import RefusedFileError, printable
-from fashion_core.formats.untrusted.blueprints import learned_in, sizes_of
+from fashion_core.formats.untrusted.blueprints import learned_in, sizes_of, without_gradient_in
 from fashion_core.formats.untrusted.saved_file import SavedFile
 from fashion_core.formats.untrusted.search import Keys
 from fashion_core.formats.untrusted.state_dict import Weights
@@ -112,7 +112,8 @@ def _usable(file: SavedFile, state: Mapping[Any, Any], group: dict[Any, Any], we
     assert weights.model is not None
     assert weights.shape is not None
     sizes = sizes_of(weights.model, weights.shape)
-    parameters = [sizes[name] for name in learned_in(weights.model, weights.shape)]
+    learned = learned_in(weights.model, weights.shape)
+    parameters = [sizes[name] for name in learned]
     _check_kind(state["param_groups"], group)
     ids = _ids(group.get("params"), len(parameters), weights)
     _check_settings(group)
@@ -121,10 +122,12 @@ def _usable(file: SavedFile, state: Mapping[Any, Any], group: dict[Any, Any], we
         raise RefusedFileError("its optimizer's state is not a dict for each parameter")
     if not set(slots) <= set(ids):
         raise RefusedFileError("its optimizer keeps a state for parameters that it does not have")
-    if slots and len(slots) < len(ids):
-        without = f"{len(ids) - len(slots)} of its {len(ids)} parameters"
+    frozen = without_gradient_in(weights.model, weights.shape)
+    needed = [one for one, name in zip(ids, learned, strict=True) if name not in frozen]
+    if slots and not set(needed) <= set(slots):
+        without = f"{len(set(needed) - set(slots))} of its {len(ids)} parameters"
         raise RefusedFileError(f"its optimizer keeps nothing for {without}, as where layers are frozen")
-    numbered = {place: slots[one] for place, one in enumerate(ids)} if slots else {}
+    numbered = {place: slots[one] for place, one in enumerate(ids) if one in slots}
     for place, slot in numbered.items():
         _check_slot(file, slot, parameters[place], _SLOTS[optimizer_name(group)])
     forms = {tuple(isinstance(slot[key], SavedTensor) for key in sorted(slot)) for slot in numbered.values()}
