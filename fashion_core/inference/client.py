@@ -72,7 +72,7 @@ class Predictor:
         self._answer_seconds = answer_seconds
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._models: tuple[str, ...] = ()  # of what team's models it was started
+        self._team: tuple[str, ...] = ()  # the digests of the sources that it may have imported
 
     def test_images(self, dataset: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the test half of a dataset: pixels (N, C, H, W) uint8 and labels (N,) int64."""
@@ -134,12 +134,10 @@ class Predictor:
         return answer
 
     def _running(self) -> subprocess.Popen[bytes]:
-        models = team_models.fingerprint()
-        if models != self._models:  # what it has imported stays as it was
+        team = team_models.digests()
+        if self._process is None or self._process.poll() is not None or self._team != team:
             self._end()
-            self._models = models
-        if self._process is None or self._process.poll() is not None:
-            self._end()
+            self._team = team
             try:
                 self._process = subprocess.Popen(
                     processes.python_command("predictor"),

@@ -45,6 +45,12 @@ def named() -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, (variable(VARIABLE).strip(), *_installed()))))
 
 
+def variables() -> dict[str, str]:
+    """What a process in another folder needs to find them."""
+    value = variable(VARIABLE).strip()
+    return {VARIABLE: str(path_of(VARIABLE, value)) if value.endswith(_SUFFIX) else value} if value else {}
+
+
 @cache
 def _installed() -> tuple[str, ...]:
     return tuple(sorted(point.module for point in metadata.entry_points(group=ENTRY_POINTS)))

@@ -72,7 +72,7 @@ def _inspected(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
     """Hash and inspect a checkpoint once: page, script and click share the result until the file changes."""
     check_epoch(run, epoch, run.epochs_saved())
     path = run.checkpoint_path(epoch)
-    made_of = stamp(path, run.info_path(path)), team_models.fingerprint()
+    made_of = stamp(path, run.info_path(path)), team_models.digests()
     return _inspections.get(path, made_of, lambda: _inspect(run, epoch))
 
 

@@ -20,14 +20,14 @@ def answers(shape: Shape = FASHION) -> dict[str, Answer]:
     return {name: answer(name, shape) for name in sources.named()}
 
 
-def fingerprint() -> tuple[str, ...]:
-    """What changes with any file that a team's models are made of."""
-    return tuple(said.sha256 for said in answers().values())
-
-
 def names() -> tuple[str, ...]:
     """Every model that can be asked for: this app's, then the team's."""
     return (*MODEL_LABELS, *(name for said in answers().values() for name in said.models))
+
+
+def digests() -> tuple[str, ...]:
+    """What changes with any source of the team's models: what has imported one imports it anew only when restarted."""
+    return tuple(said.sha256 for said in answers().values())
 
 
 def problems() -> list[str]:
@@ -35,23 +35,23 @@ def problems() -> list[str]:
     return [said.problem for said in answers().values() if said.problem]
 
 
-def answer_of(name: str, shape: Shape = FASHION) -> Answer:
-    """What the module says that lists this model. Raises ``ModelError`` if none does."""
-    found = answers(shape)
-    for said in found.values():
-        if name in said.models:
-            return said
-    why = next((said.problem for said in found.values() if said.problem), None)
+def found(name: str, shape: Shape = FASHION) -> tuple[Source, Answer]:
+    """The module that lists this model, and what it says. Raises ``ModelError`` if none does."""
+    said = answers(shape)
+    for module, answer_of_it in said.items():
+        if name in answer_of_it.models:
+            return sources.find(module), answer_of_it
+    why = next((one.problem for one in said.values() if one.problem), None)
     here = f"choose one of {', '.join(names())}, or start the server with {sources.VARIABLE} set to what lists it"
     raise ModelError(why or f"There is no model {name} here: {here}.")
 
 
 def info(name: str, shape: Shape) -> ModelInfo:
     """A team's model, built for this shape. Raises ``ModelError`` if there is none that can be trained."""
-    found = answer_of(name, shape).models[name]
-    if found.problem:
-        raise ModelError(found.problem)
-    return found
+    _, said = found(name, shape)
+    if problem := said.models[name].problem:
+        raise ModelError(problem)
+    return said.models[name]
 
 
 def check(name: str, shape: Shape) -> None:
@@ -62,7 +62,7 @@ def check(name: str, shape: Shape) -> None:
 
 def sha256_of(name: str, shape: Shape) -> str | None:
     """Which source a model's name stands for here; None for this app's own. Raises ``ModelError``."""
-    return None if name in MODEL_LABELS else answer_of(name, shape).sha256
+    return None if name in MODEL_LABELS else found(name, shape)[1].sha256
 
 
 def check_source(record: RunRecord) -> None:
@@ -75,19 +75,13 @@ def check_source(record: RunRecord) -> None:
         )
 
 
-def source_of(name: str, shape: Shape) -> Source:
-    """The module that lists a team's model. Raises ``ModelError``."""
-    found = answer_of(name, shape)
-    return next(sources.find(named) for named, said in answers(shape).items() if said is found)
-
-
 def source_text(name: str, shape: Shape) -> str:
     """The files that a team's model is made of, each after a line with its name.
 
     Raises ``ModelError``, ``DiskError``.
     """
-    found, source = answer_of(name, shape), source_of(name, shape)
-    parts = (f"# {path}\n{files.read_bytes(source.root / path).decode(errors='replace')}" for path in found.files)
+    source, said = found(name, shape)
+    parts = (f"# {path}\n{files.read_bytes(source.root / path).decode(errors='replace')}" for path in said.files)
     return "\n".join(parts)
 
 
@@ -95,4 +89,4 @@ def infos(shapes: Iterable[Shape]) -> Iterator[tuple[str, Shape, ModelInfo]]:
     """The team's models that can be trained on images of these shapes."""
     for shape in dict.fromkeys(shapes):
         for said in answers(shape).values():
-            yield from ((name, shape, found) for name, found in said.models.items() if not found.problem)
+            yield from ((name, shape, one) for name, one in said.models.items() if not one.problem)

@@ -17,7 +17,7 @@ def is_teams(model: str) -> bool:
 def building_lines(model: str, shape: Shape) -> str:
     """Import the module, which must be importable, and build the model for this shape."""
     try:
-        info, source = team_models.info(model, shape), team_models.source_of(model, shape)
+        info, (source, _) = team_models.info(model, shape), team_models.found(model, shape)
     except ModelError as error:
         return f"# {error}\nmodel = ..."
     parts = ", ".join(f"{part}={getattr(shape, part)}" for part in info.takes)
@@ -35,7 +35,8 @@ def allowing_lines(model: str, shape: Shape, class_path: str | None) -> str:
     named = (class_path or whole.kind).rpartition(".")[0]
     names = dict.fromkeys(name for name in _names(whole) if name.startswith(("torch.", f"{module}.")))
     entries = [_entry(name, module, named) for name in names]
-    imports = f"import {module}  {_MUST_BE_IMPORTABLE.format(file=team_models.source_of(model, shape).path.name)}"
+    source, _ = team_models.found(model, shape)
+    imports = f"import {module}  {_MUST_BE_IMPORTABLE.format(file=source.path.name)}"
     return "\n".join([imports, "", "classes = [", *(f"    {entry}," for entry in entries), "]"])
 
 

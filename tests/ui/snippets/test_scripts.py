@@ -38,6 +38,7 @@ from tests.hostile.building import members_of, remade
 from tests.support.datasets import add_dataset
 from tests.support.processes import ROOT, python
 from tests.support.runs import config, new_run, train, trained
+from tests.support.team import RESIDUAL
 
 AS_HERE = """
 from fashion_core.models.torch_internals import leave_compiler_out
@@ -57,7 +58,7 @@ AUGMENTED = {"optimizer": "adamw", "precision": "bf16", "augmentation": "flip an
 
 
 def ran(code: str, folder: Path, **environment: Any) -> str:
-    done = python(AS_HERE + code, cwd=folder, PYTHONPATH=str(ROOT), **environment)
+    done = python(AS_HERE + code, cwd=folder, PYTHONPATH=f"{ROOT}:{RESIDUAL.parent}", **environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -173,10 +174,11 @@ def expect_logits(folder: Path, model: nn.Module, count: int) -> None:
 
 
 @slow
-@pytest.mark.parametrize("model_name", ["cnn", "resnet18"])
+@pytest.mark.parametrize("model_name", ["cnn", "resnet18", "residual"])
 def test_loading_script_of_every_file_and_export_gives_the_same_bits(
-    store: RunStore, tmp_path: Path, model_name: str
+    store: RunStore, tmp_path: Path, model_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("FASHION_MODELS", str(RESIDUAL))
     run, model = saved_run(store, model_name)
     folder = tmp_path / "scripts"
     folder.mkdir()
