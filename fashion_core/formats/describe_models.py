@@ -3,6 +3,7 @@
 import pickle
 import random
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -35,10 +36,20 @@ def describe(named: str, shape: Shape) -> Answer:
     source, version = sources.find(named), metadata.version("torch")
     try:
         found = team.load(source)
-        infos = {name: _described(name, make, shape) for name, make in found.models.items()}
+        with _one_thread():
+            infos = {name: _described(name, make, shape) for name, make in found.models.items()}
         return Answer(files=team.digests(source, found.files), torch=version, models=infos)
     except ModelError as error:
         return Answer(problem=str(error), torch=version, files=team.digests(source, team.files_in(source, error)))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """For two images others cost more than they do."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def _described(name: str, make: Callable[..., Any], shape: Shape) -> ModelInfo:
@@ -172,7 +183,7 @@ def _problems(logits: object, shape: Shape) -> Iterator[str]:
     elif tuple(logits.shape) != (_IMAGES, shape.classes):
         given, needed = tuple(logits.shape), (_IMAGES, shape.classes)
         yield f"logits of shape {given} for {_IMAGES} images of {shape.classes:,} classes: it should be {needed}"
-    elif not logits.is_floating_point():
+    elif logits.dtype is not torch.float32:
         yield f"logits of {_dtype(logits)}: they should be float32"
     elif not logits.isfinite().all():
         yield "logits that are nan or infinite with its first weights"

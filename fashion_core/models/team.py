@@ -62,6 +62,8 @@ def build(name: str, make: Callable[..., Any], shape: Shape) -> nn.Module:
 
 def parts_taken(make: Callable[..., Any]) -> tuple[str, ...]:
     """Which parts of a shape it can be called with, by their names."""
+    if getattr(make, "__init__", None) is nn.Module.__init__:  # whose signature says that it takes everything
+        return ()
     taken = inspect.signature(make).parameters
     takes_all = any(one.kind is one.VAR_KEYWORD for one in taken.values())
     return tuple(part for part in PARTS if takes_all or part in taken)

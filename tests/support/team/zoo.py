@@ -1,10 +1,13 @@
 """All that the tests' team trains: what stands in files beside this one, and models that are hard to tell apart."""
 
 from functools import partial
+from pathlib import Path
 
+import torch
 from lenet_models import LeNet
 from residual_models import ResidualNet
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class Flat(nn.Module):
@@ -64,6 +67,40 @@ class Unpicklable(Flat):
         return doubled
 
 
+class Hooked(Flat):
+    """A hook is code, which no whole model of anyone may carry."""
+
+    def __init__(self, channels: int, height: int, width: int, classes: int) -> None:
+        super().__init__(channels, height, width, classes)
+        self.register_forward_hook(_double)
+
+
+def _double(_model: nn.Module, _images: object, logits: Tensor) -> Tensor:
+    return 2 * logits
+
+
+class Keeping(Flat):
+    """With an attribute that is an object of another kind."""
+
+    def __init__(self, channels: int, height: int, width: int, classes: int) -> None:
+        super().__init__(channels, height, width, classes)
+        self.about = Path("notes")
+
+
+class Settled(Flat):
+    """With settings of every kind that a whole model may have."""
+
+    def __init__(self, channels: int, height: int, width: int, classes: int) -> None:
+        super().__init__(channels, height, width, classes)
+        self.limits, self.names, self.nothing = (float("inf"), -1), ["one", {"two": (2, None)}], None
+        self.activation, self.kind, self.use_hooks = functional.relu, nn.Linear, True
+        self.steps = [functional.relu, functional.gelu]
+        self.shape = torch.Size((channels, height, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(super().forward(x) + 5) - 5
+
+
 class Branching(Flat):
     """It prints, and decides in Python by the numbers that it sees, which ``torch.export`` refuses."""
 
@@ -82,5 +119,8 @@ MODELS = {
     "tied": Tied,
     "frozen": Frozen,
     "unpicklable": Unpicklable,
+    "hooked": Hooked,
+    "keeping": Keeping,
+    "settled": Settled,
     "branching": Branching,
 }
