@@ -24,6 +24,8 @@ PIXEL_MEAN, PIXEL_STD = 0.2860, 0.3530  # of Fashion-MNIST's training images, sc
 TRAINING_IMAGES = {"synthetic": 12_000, "fashion-mnist": 60_000}
 DATASET_LABELS = {"synthetic": "synthetic garments", "fashion-mnist": "Fashion-MNIST"}
 MODEL_LABELS = {"mlp": "NeuralNetwork (MLP)", "cnn": "small CNN", "resnet18": "ResNet-18"}
+LONGEST_MODEL_NAME: Final = 40  # characters
+MODEL_NAME: Final = r"^[a-z0-9]+([-_][a-z0-9]+)*$"
 MODEL_CLASSES = {"mlp": "NeuralNetwork", "cnn": "SmallCNN", "resnet18": "ResNet"}
 LONGEST_DATASET_NAME: Final = 40  # characters
 DATASET_NAME: Final = r"^[a-z0-9]+(-[a-z0-9]+)*$"
@@ -85,9 +87,11 @@ class TrainConfig(BaseModel):
         "unit: 0 to 1, as torchvision's ToTensor; raw: 0 to 255; "
         f"standard: mean {PIXEL_MEAN:.4f}, std {PIXEL_STD:.4f}.",
     )  # fmt: skip
-    model: Literal["mlp", "cnn", "resnet18"] = _setting(
-        "Model", "mlp", "mlp: the tutorial's NeuralNetwork; cnn: small, batch norm, dropout; resnet18: torchvision's."
-    )
+    model: Annotated[str, StringConstraints(pattern=MODEL_NAME, max_length=LONGEST_MODEL_NAME)] = _setting(
+        "Model", "mlp",
+        "mlp: the tutorial's NeuralNetwork; cnn: small, batch norm, dropout; resnet18: torchvision's; "
+        "or one of FASHION_MODELS.",
+    )  # fmt: skip
     epochs: int = _setting("Epochs", 2, "How many times to go through the training images.", ge=1, le=10_000)
     batch_size: int = _setting("Batch size", 64, "Images per optimizer step.", ge=1, le=60_000)
     optimizer: Literal["sgd", "adam", "adamw"] = _setting(
@@ -178,6 +182,11 @@ class TrainConfig(BaseModel):
             raise ValueError(f"{label} has {available:,} training images; ask for no more")
 
 
+def model_label(name: str) -> str:
+    """What people read of a model's name: a team's own is called as its module calls it."""
+    return MODEL_LABELS.get(name, name)
+
+
 @dataclass(frozen=True)
 class Setting:
     """One field of ``TrainConfig`` as a form or a flag needs it; absent bounds are None."""
@@ -221,8 +230,8 @@ def settings() -> list[Setting]:
 
 
 def _choices(name: str, field: FieldInfo) -> tuple[str, ...]:
-    if name == "dataset":
-        return tuple(DATASET_LABELS)
+    if known := {"dataset": DATASET_LABELS, "model": MODEL_LABELS}.get(name):
+        return tuple(known)
     return typing.get_args(field.annotation) if typing.get_origin(field.annotation) is Literal else ()
 
 
@@ -254,6 +263,8 @@ def _explain_one(detail: ErrorDetails) -> str:
         return message
     field = TrainConfig.model_fields.get(str(detail["loc"][-1]))
     label = field.title if field and field.title else path
+    if field and detail["type"] == "string_pattern_mismatch":
+        return f"{label} should be a name of small letters, digits and hyphens, not {detail['input']!r}"
     if detail["type"] in _UNKNOWN_OR_MISSING:
         return f"{path} {_UNKNOWN_OR_MISSING[detail['type']]}"
     message = message.removeprefix("Input ").removeprefix("String ")

@@ -1,7 +1,7 @@
 """The tree of errors: each message is one sentence that tells a person what to do.
 
 - FashionError, which pages and the command line catch and show; anything else is a bug
-  - ConfigError, NotAllowedError, RequestRefusedError, DeviceError, DataError (DownloadError)
+  - ConfigError, NotAllowedError, RequestRefusedError, DeviceError, ModelError, DataError (DownloadError)
   - DiskError, DamagedFileError, RefusedFileError (ChangedFileError, UnfitFileError), UnusableFileError, ImageError
   - ComparisonError, RunNotFoundError, RunStateError, WorkerError, EngineError
   - LoadCheckError, DivergedError, DivergedModelError
@@ -81,6 +81,10 @@ class DownloadError(DataError):
 
 class DeviceError(FashionError):
     """This machine does not have the device that was asked for."""
+
+
+class ModelError(FashionError):
+    """A team's own model is not here, or can't be built or used; the sentence has its module's own message."""
 
 
 class DiskError(FashionError):

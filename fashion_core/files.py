@@ -89,8 +89,8 @@ def refusal(error: Exception) -> FashionError | None:
     return None
 
 
-def folder_of(name: str, default: str) -> Path:
-    """The folder that the variable ``name`` names, or ``default`` in the working folder; ``~`` is the home folder.
+def path_of(name: str, default: str) -> Path:
+    """What the variable ``name`` names, or ``default`` in the working folder; ``~`` is the home folder.
 
     Raises ``ConfigError``.
     """

@@ -40,6 +40,7 @@ def main() -> None:
 
 def show_form(store: RunStore) -> None:
     st.title(texts.TRAIN)
+    settings_form.show_team_problems()
     begun, chosen = ask_beginning(store)
     expected = st.empty()  # filled in once the dataset is known
     values = settings_form.ask_more(ESSENTIAL, begun.model_dump(), f"train {chosen} ")
@@ -48,6 +49,7 @@ def show_form(store: RunStore) -> None:
         config = resolved(parse_config(values))
         if chosen in PRESETS and (said := expectation(chosen, config)):
             expected.caption(said)
+        settings_form.show_team_model(config.model, describe(config.dataset).shape)
         torch_process.check_processes(config)
         ready = settings_form.is_ready(store, config.dataset)
         settings_form.show_cautions([(config.precision, config.device)])
@@ -102,10 +104,10 @@ def show_machine() -> None:
         st.dataframe(pd.DataFrame(rows, columns=texts.MACHINE_COLUMNS), hide_index=True)
 
 
-def show_meaning(config: TrainConfig, dataset: Description) -> None:
+def show_meaning(config: TrainConfig, dataset: Description, run: Run | None = None) -> None:
     with st.expander(texts.SAME_IN_PYTORCH):
         st.code(scripts.training_script(config, dataset), language="python")
-    common.model_expander(config.model, dataset.shape)
+    common.model_expander(config.model, dataset.shape, run.model_source if run else None)
 
 
 def show_run(store: RunStore, run: Run) -> None:
@@ -124,14 +126,14 @@ def show_run(store: RunStore, run: Run) -> None:
             st.markdown(common.plain(run_status.whereabouts(store, run)), width="content")
         if run.labels.notes:
             st.info("\n".join(map(common.plain, run.labels.notes.splitlines())), icon=":material/info:")
-        common.model_expander(config.model, run.record.description.shape)
+        common.model_expander(config.model, run.record.description.shape, run.model_source)
         return
     if run.record.resumption:
         resume.show_origin(store, run, run.record.resumption)
     seeds.show_seeds(store, run)
     show_live(store, run)
     show_settings(run)
-    show_meaning(config, run.record.description)
+    show_meaning(config, run.record.description, run)
 
 
 def show_settings(run: Run) -> None:

@@ -121,7 +121,7 @@ def test_folder_of_an_empty_variable_is_the_default(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FASHION_RUNS", value)
-    assert files.folder_of("FASHION_RUNS", "runs") == tmp_path / "runs"
+    assert files.path_of("FASHION_RUNS", "runs") == tmp_path / "runs"
 
 
 def test_tilde_is_the_home_folder_which_the_system_knows_where_home_is_empty(
@@ -129,15 +129,15 @@ def test_tilde_is_the_home_folder_which_the_system_knows_where_home_is_empty(
 ) -> None:
     monkeypatch.setenv("FASHION_RUNS", "~/x")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert files.folder_of("FASHION_RUNS", "runs") == tmp_path / "x"
+    assert files.path_of("FASHION_RUNS", "runs") == tmp_path / "x"
     monkeypatch.setenv("HOME", "")
-    assert files.folder_of("FASHION_RUNS", "runs") == Path(pwd.getpwuid(os.getuid()).pw_dir) / "x"
+    assert files.path_of("FASHION_RUNS", "runs") == Path(pwd.getpwuid(os.getuid()).pw_dir) / "x"
 
 
 def test_tilde_of_nobody_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASHION_RUNS", "~nobody-of-this-name/x")
     with pytest.raises(ConfigError, match="FASHION_RUNS is ~nobody-of-this-name/x, and there is no such home folder"):
-        files.folder_of("FASHION_RUNS", "runs")
+        files.path_of("FASHION_RUNS", "runs")
 
 
 def test_scratch_folder_is_beside_where_the_system_has_no_place_for_one(

@@ -54,6 +54,9 @@ def _parser(first: str) -> argparse.ArgumentParser:
     if first == "importer":  # called once the gate is passed
         importer = _add(commands, "importer", files.import_file_for_server, "import a file for the server")
         _add_import_arguments(importer)
+    if first == "describe-models":
+        describe = _add(commands, "describe-models", models.describe_models, "describe a team's models", "module")
+        describe.add_argument("--shape", type=models.shape_of, required=True)
     if first == "predictor":
         _add(commands, "predictor", models.serve_predictions, "answer the server's questions to models")
     return parser
@@ -70,6 +73,8 @@ def _add_run_commands(commands: Any) -> None:
     resume.add_argument("epoch", help="the epoch of the checkpoint, several as 0,2,5, or all")
     additional = "additional epochs (default: as many as the run had left, at least 1)"
     resume.add_argument("--epochs", type=int, help=additional)
+    freeze = "leave the layers that are kept as they are, all but the head; or train those that its parent left"
+    resume.add_argument("--freeze", action=argparse.BooleanOptionalAction, help=freeze)
     _add_start_flags(resume)
     _add_flags(resume, SETTINGS.keys() - {"epochs"})
     _add(commands, "audit", lists.show_audit, "show who did what, and when").add_argument("run", nargs="?")
@@ -123,7 +128,7 @@ def _add_model_commands(commands: Any) -> None:
     _add(commands, "download", models.fetch_dataset, "download Fashion-MNIST (30 MB) into FASHION_DATA")
     _add(commands, "devices", models.list_devices, "list what this machine can train on")
     model = _add(commands, "model", models.show_model, "print a model and its layers")
-    model.add_argument("name", choices=SETTINGS["model"].choices)
+    model.add_argument("name", help="mlp, cnn, resnet18, or one that FASHION_MODELS lists")
     model.add_argument("--dataset", default="fashion-mnist", help="whose images and classes it is made for")
     model.add_argument("--shape", type=models.shape_of, help=argparse.SUPPRESS)  # of one that may be gone
     help_text = "run the tutorial's snippets on a finished run of its model"
@@ -157,7 +162,7 @@ def _add_flags(parser: argparse.ArgumentParser, names: Collection[str], *, defau
     """Add a flag for each setting; its value stays text, which ``parse_config`` checks and explains."""
     for setting in [setting for name, setting in SETTINGS.items() if name in names]:
         default_text = f" (default: {setting.default})" if default and setting.default != "" else ""
-        choices = (*setting.choices, "NAME") if setting.name == "dataset" else setting.choices
+        choices = (*setting.choices, "NAME") if setting.name in ("dataset", "model") else setting.choices
         metavar = "{" + ",".join(choices) + "}" if setting.choices else setting.kind.__name__.upper()
         help_text = f"{setting.explanation}{default_text}".replace("%", "%%")
         kind: dict[str, Any] = {"type": as_typed, "metavar": metavar, "default": argparse.SUPPRESS}

@@ -7,10 +7,11 @@ from tqdm import tqdm
 
 from fashion_core.access.gate import from_command_line
 from fashion_core.cli.answer import answer
-from fashion_core.config import Shape
+from fashion_core.config import MODEL_LABELS, Shape
 from fashion_core.data import fashion_mnist
 from fashion_core.data.description import checked, describe
 from fashion_core.errors import counted
+from fashion_core.runs import torch_process
 from fashion_core.runs.store import RunStore
 
 
@@ -51,7 +52,8 @@ def shape_of(text: str) -> Shape:
 def show_model(options: argparse.Namespace) -> None:
     from fashion_core.models import networks
 
-    found = networks.describe(options.name, options.shape or describe(options.dataset).shape)
+    name, shape = options.name, options.shape or describe(options.dataset).shape
+    found = networks.describe(name, shape) if name in MODEL_LABELS else torch_process.describe_model(name, shape)
     layers = (
         f"{layer['name']:<28} {layer['kind']:<18} {layer['output_shape']!s:<14} {layer['parameters']:>10,}"
         for layer in found["layers"]
@@ -59,12 +61,20 @@ def show_model(options: argparse.Namespace) -> None:
     answer(options, found, [*found["text"].splitlines(), *layers])
 
 
+def describe_models(options: argparse.Namespace) -> None:
+    """Answer the server, which imports no team's code, about the models that one module lists."""
+    from fashion_core.formats import describe_models as formats
+
+    answer(options, formats.describe(options.module, options.shape).model_dump(mode="json"), [])
+
+
 def run_lesson(options: argparse.Namespace) -> None:
-    from fashion_core.resume import lesson, lesson_outputs
+    from fashion_core.resume import lesson
+    from fashion_core.resume.lesson import outputs
 
     store = RunStore()
     run = store.get(options.run)
-    found = lesson_outputs.losses(run, lesson.last_run(store, run)) if options.losses else lesson_outputs.outputs(run)
+    found = outputs.losses(run, lesson.last_run(store, run)) if options.losses else outputs.outputs(run)
     texts = ([f"--- {name}", *(f"{key}: {value}" for key, value in said.items())] for name, said in found.items())
     answer(options, found, chain.from_iterable(text.splitlines() for text in chain.from_iterable(texts)))
 

@@ -16,6 +16,7 @@ from fashion_core.config import (
     CLASS_NAMES,
     DATASET_LABELS,
     DATASET_NAME,
+    FASHION,
     LONGEST_DATASET_NAME,
     MAX_NAME,
     PIXEL_MEAN,
@@ -166,6 +167,15 @@ def names() -> list[str]:
     with files.disk_errors(root):
         added = sorted(path.parent.name for path in root.glob(f"*/{FILE}")) if root.is_dir() else []
     return [*BUILT_IN, *(name for name in added if name not in BUILT_IN and _can_be_asked_for(name))]
+
+
+def shapes_here() -> list[Shape]:
+    """The shapes of all datasets that can be asked for, each once; damaged ones are passed over."""
+    found = [FASHION]
+    for name in names():
+        with suppress(DataError, DamagedFileError, DiskError):
+            found.append(describe(name).shape)
+    return list(dict.fromkeys(found))
 
 
 def _can_be_asked_for(name: str) -> bool:

@@ -51,7 +51,7 @@ HOW_TO_GET_IT = "run `python -m fashion_core download` or set FASHION_DATA to a 
 
 def root() -> Path:
     """Return ``FASHION_DATA``, or ``data`` in the working folder."""
-    return files.folder_of("FASHION_DATA", "data")
+    return files.path_of("FASHION_DATA", "data")
 
 
 def raw_folder() -> Path:

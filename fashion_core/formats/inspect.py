@@ -92,6 +92,7 @@ class Inspection:
     keys: tuple[str | int, ...] = ()  # that lead to the dict or the model that its weights are in
     prefix: str = ""  # what every name of its weights begins with in there, such as ``module.``
     matched_in_order: bool = False  # whether its layers have other names and were matched by their shapes
+    expected: int | None = None  # how many tensors the known model has: a batch norm's counter may be missing
     parameters: int | None = None  # how many numbers can be learned, without the buffers of batch norm
     epoch: int | None
     loss: float | None  # after that epoch; None inside one
@@ -171,6 +172,7 @@ def _of_weights(file: SavedFile, weights: Weights) -> dict[str, Any]:
         "keys": tuple(map(_shown_key, weights.keys)),
         "prefix": printable(weights.prefix),
         "matched_in_order": weights.matched_in_order,
+        "expected": len(weights.known.sizes) if weights.known else None,
         "parameters": weights.parameters,
     }
 

@@ -9,23 +9,14 @@ from math import isqrt
 
 from fashion_core.config import FASHION, SIDE, Shape
 from fashion_core.data.description import LEAST_SIDE, MOST_CLASSES, MOST_SIDE, Description
-from fashion_core.errors import counted
-from fashion_core.formats.untrusted.blueprints import COUNTER, KNOWN, Sizes, sizes_of
+from fashion_core.errors import ModelError, counted
+from fashion_core.formats.untrusted.blueprints import COUNTER, OWN, KnownModel, Pattern, sizes_of
+from fashion_core.models.layers import Sizes
 
 Image = tuple[int, int, int]  # channels, height, width
-Pattern = tuple[int | None, ...]
 
 _CHANNELS = (1, 3)
 _POOLED = 4  # how many pixels of a side the small CNN's two poolings make one of
-_OTHER = Shape(3, 32, 32, 5)  # differs from ``FASHION`` in all that sizes depend on
-PATTERNS: Mapping[str, Mapping[str, Pattern]] = {
-    model: {
-        name: tuple(one if one == two else None for one, two in zip(sizes, sizes_of(model, _OTHER)[name], strict=True))
-        for name, sizes in known.items()
-    }
-    for model, known in KNOWN.items()
-}
-"""The sizes of each model's tensors; None where they depend on the shape."""
 
 
 def matches(sizes: Sizes, pattern: Pattern) -> bool:
@@ -33,42 +24,51 @@ def matches(sizes: Sizes, pattern: Pattern) -> bool:
     return len(sizes) == len(pattern) and all(ours in (None, size) for size, ours in zip(sizes, pattern, strict=True))
 
 
-def shape_of(model: str, sizes: Mapping[str, Sizes]) -> Shape | None:
+def shape_of(model: KnownModel, sizes: Mapping[str, Sizes]) -> Shape | None:
     """The shape that a model of these sizes is made for, or None where it is made for none.
 
     How many batches a batch norm has seen may be missing, as in torch.
     """
-    known = PATTERNS[model].items()
+    known = model.sizes.items()
     if not all(matches(sizes[name], one) if name in sizes else name.endswith(COUNTER) for name, one in known):
         return None
     shape = nearest_shape(model, sizes)
-    ours = sizes_of(model, shape)
+    ours = sizes_of(model.name, shape)
     return shape if all(ours[name] == one for name, one in sizes.items()) else None
 
 
-def nearest_shape(model: str, sizes: Mapping[str, Sizes]) -> Shape:
+def nearest_shape(model: KnownModel, sizes: Mapping[str, Sizes]) -> Shape:
     """As many classes, and images, as these sizes tell; where they tell none that is possible, Fashion-MNIST's."""
-    return Shape(*(_IMAGES[model](sizes) or FASHION[:3]), _classes(model, sizes) or FASHION.classes)
+    if model.shape:
+        return model.shape
+    return Shape(*(_IMAGES[model.name](sizes) or FASHION[:3]), _classes(model.name, sizes) or FASHION.classes)
 
 
 def misfit(model: str, shape: Shape, dataset: Description) -> str | None:
-    """Why a model of ours made for ``shape`` can't take the images of a dataset or name its classes, as a clause."""
+    """Why a model that is made for ``shape`` can't take the images of a dataset or name its classes, as a clause."""
     theirs, label = dataset.shape, dataset.label
-    if sizes_of(model, shape) == sizes_of(model, theirs):
+    try:
+        ours, needed = sizes_of(model, shape), sizes_of(model, theirs)
+    except ModelError as error:
+        return str(error).rstrip(".")
+    if ours == needed:
         return None
     if shape.classes != theirs.classes:
         return f"the model has {shape.classes:,} outputs, {label} has {theirs.classes:,} classes"
     if model != "mlp" and shape.channels != theirs.channels:
         takes = counted(shape.channels, "{count} channel", "{count} channels")
         return f"the model takes images of {takes}, those of {label} have {theirs.channels}"
-    name = next(name for name, size in sizes_of(model, shape).items() if size != sizes_of(model, theirs)[name])
-    inputs, needed = (sizes_of(model, one)[name][1] for one in (shape, theirs))
+    name = next(name for name, size in ours.items() if size != needed.get(name))
     image = f"{theirs.channels} × {theirs.height} × {theirs.width}"
-    return f"{name} of the model takes {inputs:,} numbers, and images of {label} ({image}) make {needed:,}"
+    if model not in OWN:
+        return f"{name} of the model is {ours[name]}, and images of {label} ({image}) need {needed.get(name)}"
+    return (
+        f"{name} of the model takes {ours[name][1]:,} numbers, and images of {label} ({image}) make {needed[name][1]:,}"
+    )
 
 
 def _classes(model: str, sizes: Mapping[str, Sizes]) -> int | None:
-    *_, last = KNOWN[model]
+    *_, last = OWN[model].sizes
     found = sizes.get(last, ())
     return found[0] if len(found) == 1 and 2 <= found[0] <= MOST_CLASSES else None
 
@@ -76,7 +76,7 @@ def _classes(model: str, sizes: Mapping[str, Sizes]) -> int | None:
 def _size(model: str, sizes: Mapping[str, Sizes], name: str) -> int:
     """What a weight takes: numbers or channels; 0 where that is not a weight of this model."""
     found = sizes.get(name, ())
-    return found[1] if matches(found, PATTERNS[model][name]) else 0
+    return found[1] if matches(found, OWN[model].sizes[name]) else 0
 
 
 def _mlp_image(sizes: Mapping[str, Sizes]) -> Image | None:

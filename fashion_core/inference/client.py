@@ -18,7 +18,7 @@ import numpy as np
 from fashion_core.data.description import Description
 from fashion_core.errors import WorkerError
 from fashion_core.inference.prepare import Prepared, Step
-from fashion_core.runs import processes
+from fashion_core.runs import processes, team_models
 
 _LENGTH = struct.Struct("<Q")
 
@@ -72,6 +72,7 @@ class Predictor:
         self._answer_seconds = answer_seconds
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._team: tuple[str, ...] = ()  # the digests of the sources that it may have imported
 
     def test_images(self, dataset: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the test half of a dataset: pixels (N, C, H, W) uint8 and labels (N,) int64."""
@@ -133,8 +134,10 @@ class Predictor:
         return answer
 
     def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
+        team = team_models.digests()
+        if self._process is None or self._process.poll() is not None or self._team != team:
             self._end()
+            self._team = team
             try:
                 self._process = subprocess.Popen(
                     processes.python_command("predictor"),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fashion_core.config import FASHION, Shape
+from fashion_core.models import team
 from fashion_core.models.torchvision_import import import_torchvision
 
 
@@ -64,22 +65,29 @@ def resnet18(shape: Shape = FASHION) -> nn.Module:
     return model
 
 
+for _network in (NeuralNetwork, SmallCNN):
+    _network.__module__ = "fashion_core.models"  # the name that a pickled model holds, in every model.pth there is
 _BUILDERS: Mapping[str, Callable[[Shape], nn.Module]] = {"mlp": NeuralNetwork, "cnn": SmallCNN, "resnet18": resnet18}
 
 
 def build_model(name: str, seed: int, shape: Shape = FASHION) -> nn.Module:
-    """Build the model that ``TrainConfig.model`` names, on the CPU; its first weights follow from ``seed`` alone."""
+    """Build the model that ``TrainConfig.model`` names, on the CPU; its first weights follow from ``seed`` alone.
+
+    Raises ``ModelError`` where a team's own can't be built.
+    """
+    build = _BUILDERS.get(name) or team.builder(name)
     torch.manual_seed(seed)
-    return _BUILDERS[name](shape)
+    return build(shape)
 
 
 def layers(model: nn.Module, shape: Shape = FASHION) -> list[dict[str, Any]]:
     """List the leaf layers as an image passes them, with its shape after each; the model is left in ``eval`` mode."""
     found: list[dict[str, Any]] = []
 
-    def record(name: str, module: nn.Module, _inputs: object, output: Tensor) -> None:
-        shape, parameters = tuple(output.shape[1:]), _count_parameters(module)
-        found.append({"name": name, "kind": type(module).__name__, "output_shape": shape, "parameters": parameters})
+    def record(name: str, module: nn.Module, _inputs: object, output: object) -> None:
+        shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else ()
+        about = {"name": name, "kind": type(module).__name__, "output_shape": shape}
+        found.append({**about, "parameters": _count_parameters(module)})
 
     leaves = [(name, module) for name, module in model.named_modules() if not list(module.children())]
     hooks = [module.register_forward_hook(partial(record, name)) for name, module in leaves]

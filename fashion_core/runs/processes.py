@@ -1,6 +1,7 @@
-"""Processes on this machine: identify them, see whether they still run, start one that outlives this one."""
+"""Processes on this machine: see whether they still run, start one that outlives this one, ask one that has torch."""
 
 import errno
+import json
 import os
 import platform
 import subprocess
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 from pydantic import BaseModel, ConfigDict
@@ -29,6 +30,8 @@ TORCHRUN_VARIABLES: Final = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", 
 """By these a process knows that torchrun has started it as one of several."""
 SILENCE_SECONDS: Final = 60.0  # how long a worker on another machine may write nothing before its run counts as lost
 DYING_SECONDS: Final = 5.0  # at most, for a killed process to be gone
+_ANSWER_SECONDS: Final = 120
+_PROBLEM: Final = "fashion_core: "  # how the command line begins to report a problem that a person can fix
 _START_TOLERANCE_SECONDS = 2.0  # Linux may round its boot time, in whole seconds, differently the next time
 _heartbeats: Cache[float] = Cache(4096)  # when each worker's heartbeat changed last, on this process's own clock
 
@@ -157,3 +160,25 @@ def start_detached(command: Sequence[str], log: Path, environment: Mapping[str, 
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
     return identify(process.pid)
+
+
+def ask(*command: str | bytes, root: Path | None = None, seconds: float = _ANSWER_SECONDS) -> dict[str, Any]:
+    """Ask a process that imports torch, of the store in ``root``; ``bytes`` are UTF-8 whatever the encoding here.
+
+    Raises ``WorkerError``.
+    """
+    whole_command = [*python_command(), *command, "--json"]
+    variables = child_environment(**({"FASHION_RUNS": str(root)} if root else {}))
+    try:
+        with start_errors():
+            answer = subprocess.run(whole_command, env=variables, capture_output=True, timeout=seconds)
+    except subprocess.TimeoutExpired as error:
+        raise WorkerError(f"torch gave no answer within {seconds:g} s: try again.") from error
+    said = answer.stderr.decode(errors="replace").strip()
+    last_line = said.rpartition("\n")[2]  # libraries may have warned before it
+    if answer.returncode == 1 and last_line.startswith(_PROBLEM):
+        raise WorkerError(last_line.removeprefix(_PROBLEM))
+    if answer.returncode:
+        raise WorkerError(f"torch can't be used here: {last_line[-500:] or f'exit status {answer.returncode}'}")
+    value: dict[str, Any] = json.loads(answer.stdout)
+    return value

@@ -15,7 +15,7 @@ from fashion_core.config import TrainConfig, parse_config, variable
 from fashion_core.data import fashion_mnist
 from fashion_core.data.description import resolved
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
-from fashion_core.runs import processes, torch_process
+from fashion_core.runs import processes, team_models, torch_process
 from fashion_core.runs.launchers import engines, jobs, local
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import (
@@ -126,6 +126,7 @@ def continue_here(run: Run, starter: int) -> None:
 
 def _go_on(run: Run, **changes: object) -> None:
     run.record.check_images()
+    team_models.check_source(run.record)
     if run.record.config.dataset == "fashion-mnist":
         fashion_mnist.check()
     with run.writing():

@@ -30,6 +30,7 @@ class Run(SavedFiles, StatusFile):
         self.damaged_labels_path = path / "labels.damaged.json"
         self.metrics_path = path / "metrics.jsonl"
         self.log_path = path / "train.log"
+        self.model_source_path = path / "model_source.txt"  # of a team's own model, as it was: text that is never run
         self.drill_path = path / "drill.json"
         self.load_check_path = path / "loaded.json"
         self.load_losses_path = path / "loaded.losses"
@@ -80,6 +81,13 @@ class Run(SavedFiles, StatusFile):
                     if entry.is_symlink():
                         with files.disk_errors(Path(entry.path)):
                             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+    @property
+    def model_source(self) -> str | None:
+        """The source of a team's own model when the run was made; None of this app's. Raises ``DiskError``."""
+        if not self.model_source_path.exists():
+            return None
+        return files.read_bytes(self.model_source_path).decode(errors="replace")
 
     def log_tail(self, lines: int) -> str:
         with files.disk_errors(self.log_path), suppress(FileNotFoundError), files.open_to_read(self.log_path) as log:

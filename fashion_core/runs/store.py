@@ -14,6 +14,7 @@ from fashion_core.cache import MOST_RUNS
 from fashion_core.config import TrainConfig
 from fashion_core.data.description import BUILT_IN, Description, describe, resolved
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
+from fashion_core.runs import team_models
 from fashion_core.runs.index.index import AT_ONCE, ID_PATTERN, Index, index_of
 from fashion_core.runs.launchers import engines
 from fashion_core.runs.run import Run
@@ -54,7 +55,7 @@ def epoch_number(text: str) -> int | None:
 
 class RunStore:
     def __init__(self, root: Path | None = None) -> None:
-        self.root = root.absolute() if root else files.folder_of("FASHION_RUNS", "runs")
+        self.root = root.absolute() if root else files.path_of("FASHION_RUNS", "runs")
 
     def create(
         self,
@@ -69,14 +70,16 @@ class RunStore:
         state: State = "queued",
         fill: Callable[[Run], None] = lambda draft: None,
         dataset: Description | None = None,
+        frozen: tuple[str, ...] = (),
     ) -> Run:
         """Make a run folder with its first status and what ``fill`` adds.
 
         Its dataset is the one of that name here, unless it is described. Raises ``DiskError``, ``DataError``,
-        ``ConfigError``.
+        ``ConfigError``, ``ModelError``.
         """
         if dataset is None:
             config, dataset = resolved(config), describe(config.dataset)
+        team_models.check(config.model, dataset.shape)
         created = datetime.now(UTC)
         run_id = f"{created:%Y%m%d-%H%M%S}-{created.microsecond // 1000:03d}-{secrets.token_hex(2)}"
         record = RunRecord(
@@ -89,11 +92,17 @@ class RunStore:
             resumption=resumption,
             repeat=repeat,
             twin_of=twin_of,
+            frozen=frozen,
             dataset_sha256=None if source else dataset.sha256,
+            model_sha256=team_models.sha256_of(config.model, dataset.shape),
             described=None if dataset.name in BUILT_IN else dataset,
         )
         with self._drafting(run_id) as draft:
             draft.write_record(record)
+            if record.model_sha256:
+                files.write_bytes(
+                    draft.model_source_path, team_models.source_text(config.model, dataset.shape).encode()
+                )
             draft.write_labels(labels or Labels(name=config.title))
             now, launcher = files.now(), engines.launcher()
             status = Status(state=state, queued_at=now, heartbeat=now, epoch=record.first_epoch, launcher=launcher)

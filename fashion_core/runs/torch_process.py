@@ -1,8 +1,6 @@
 """What this machine can train on, and questions to a process that has torch, so that this one need not import it."""
 
-import json
 import platform
-import subprocess
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -14,16 +12,13 @@ from typing import Any
 
 from fashion_core import files
 from fashion_core.cache import Cache
-from fashion_core.config import PRESETS, Shape, TrainConfig, parse_config
+from fashion_core.config import MODEL_LABELS, PRESETS, Shape, TrainConfig, parse_config
 from fashion_core.errors import DeviceError, WorkerError, counted, printable
-from fashion_core.runs import processes
+from fashion_core.runs import processes, team_models
 from fashion_core.runs.launchers import engines
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES, Environment, ExportFormat
 from fashion_core.runs.store import RunStore
-
-_ANSWER_SECONDS = 120
-_PROBLEM = "fashion_core: "  # how the command line begins to report a problem that a person can fix
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ _machine: Cache[Machine] = Cache(1)
 
 def this_machine() -> Machine:
     """Ask once what this machine can train on; threads that ask meanwhile wait. Raises ``WorkerError``."""
-    return _machine.get("here", None, lambda: Machine(**_ask("devices")))
+    return _machine.get("here", None, lambda: Machine(**processes.ask("devices")))
 
 
 @cache
@@ -71,53 +66,44 @@ def ask_early() -> None:
     def ask() -> None:
         with suppress(WorkerError):  # the page that needs the answer asks again, and shows what is wrong
             this_machine()
+        team_models.names()
 
     threading.Thread(target=ask, daemon=True).start()
 
 
-def _ask(*command: str | bytes, store: RunStore | None = None) -> dict[str, Any]:
-    """Ask a process that imports torch; ``bytes`` are UTF-8 whatever the encoding here. Raises ``WorkerError``."""
-    whole_command = [*processes.python_command(), *command, "--json"]
-    variables = processes.child_environment(**({"FASHION_RUNS": str(store.root)} if store else {}))
-    try:
-        with processes.start_errors():
-            answer = subprocess.run(whole_command, env=variables, capture_output=True, timeout=_ANSWER_SECONDS)
-    except subprocess.TimeoutExpired as error:
-        raise WorkerError(f"torch gave no answer within {_ANSWER_SECONDS} s: try again.") from error
-    said = answer.stderr.decode(errors="replace").strip()
-    last_line = said.rpartition("\n")[2]  # libraries may have warned before it
-    if answer.returncode == 1 and last_line.startswith(_PROBLEM):
-        raise WorkerError(last_line.removeprefix(_PROBLEM))
-    if answer.returncode:
-        raise WorkerError(f"torch can't be used here: {last_line[-500:] or f'exit status {answer.returncode}'}")
-    value: dict[str, Any] = json.loads(answer.stdout)
-    return value
+def describe_model(name: str, shape: Shape) -> dict[str, Any]:
+    """``text``, ``layers`` and ``parameters`` of a model, as ``networks.describe`` gives them.
+
+    Raises ``WorkerError``, ``ModelError``.
+    """
+    if name in MODEL_LABELS:
+        return _describe_own(name, shape)
+    return team_models.info(name, shape).model_dump(include={"text", "layers", "parameters"})
 
 
 @cache
-def describe_model(name: str, shape: Shape) -> dict[str, Any]:
-    """``text``, ``layers`` and ``parameters`` of a model, as ``models.describe`` gives them. Raises ``WorkerError``."""
-    return _ask("model", name, "--shape", ",".join(map(str, shape)))
+def _describe_own(name: str, shape: Shape) -> dict[str, Any]:
+    return processes.ask("model", name, "--shape", ",".join(map(str, shape)))
 
 
 def export(store: RunStore, run: Run, epoch: int, format: ExportFormat) -> bytes:
     """One checkpoint in one format, as bytes to download. Raises ``WorkerError`` or ``DiskError``."""
     with files.scratch_folder(store.root) as folder:
         out = folder / EXPORT_NAMES[format]
-        _ask("export", run.id, str(epoch), "--format", format, str(out), store=store)
+        processes.ask("export", run.id, str(epoch), "--format", format, str(out), root=store.root)
         return files.read_bytes(out)
 
 
 def compare_formats(store: RunStore, run: Run, epoch: int) -> dict[str, Any]:
-    return _ask("formats", run.id, str(epoch), store=store)
+    return processes.ask("formats", run.id, str(epoch), root=store.root)
 
 
 def lesson_outputs(store: RunStore, run: Run) -> dict[str, Any]:
-    return _ask("lesson", run.id, store=store)
+    return processes.ask("lesson", run.id, root=store.root)
 
 
 def lesson_losses(store: RunStore, run: Run) -> dict[str, Any]:
-    return _ask("lesson", run.id, "--losses", store=store)
+    return processes.ask("lesson", run.id, "--losses", root=store.root)
 
 
 def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, str], weights: str | None = None) -> Run:
@@ -125,7 +111,7 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, str]
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
     flags += [f"--weights={weights}"] if weights else []
     flags += [f"--file-name={printable(name)}"]  # a command line holds neither NUL nor half a character nor a megabyte
-    return store.get(_ask("importer", str(path), *map(str.encode, flags), store=store)["id"])
+    return store.get(processes.ask("importer", str(path), *map(str.encode, flags), root=store.root)["id"])
 
 
 def environment_for(config: TrainConfig) -> Environment:
@@ -137,19 +123,22 @@ def environment_for(config: TrainConfig) -> Environment:
         raise DeviceError(f"There is no device {device} on this machine; choose one of auto, {choices}.")
     python, torch = platform.python_version(), metadata.version("torch")
     threads = config.threads or max(1, here.threads // config.processes)
+    is_own = config.model in MODEL_LABELS  # another's steps are not known to give the same bits with fewer threads
     return Environment(
         python=python,
         torch=torch,
         device=device,
         processor=here.processor_of(device),
         threads=threads,
-        threads_open=config.threads == 0 and device == "cpu" and threads > 1 and config.processes == 1,
+        threads_open=config.threads == 0 and device == "cpu" and threads > 1 and config.processes == 1 and is_own,
         mkl=here.mkl,
     )
 
 
 def check_processes(config: TrainConfig) -> None:
     """Raise ``DeviceError`` unless this machine has a GPU, or a CPU, for each process, or an engine finds a host."""
+    if config.processes > 1 and config.model not in MODEL_LABELS:
+        raise DeviceError(f"Several processes can share the models of this app alone, not {config.model}: choose one.")
     if config.processes == 1 or engines.chosen():
         return
     here = this_machine()

@@ -69,11 +69,13 @@ class RunFiles:
         """Save the exact position inside this epoch; what is measured is of the one before."""
         self._save(self._run.partial_path, checkpoint, (None, None), format="partial", epoch=epoch, why="stop")
 
-    def save_final(self, model: nn.Module, measured: Measured) -> None:
+    def save_final(self, model: nn.Module, measured: Measured, whole: bool) -> None:
+        """Save the weights alone, and the ``whole`` model where torch can pickle that. Raises ``DiskError``."""
         self._tidy()  # a kill may have come between the last checkpoint and this
         last = self._config.epochs - 1
         self._save(self._run.weights_path, model.state_dict(), measured, format="weights", epoch=last, why="end")
-        self._save(self._run.model_path, model, measured, format="model", epoch=last, why="end")
+        if whole:
+            self._save(self._run.model_path, model, measured, format="model", epoch=last, why="end")
 
     def _save(self, path: Path, content: save.Checkpoint | nn.Module, measured: Measured, **about: Any) -> None:
         """Write the file first and its info last, so that every listed file is whole."""

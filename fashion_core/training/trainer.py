@@ -12,14 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from fashion_core import devices, files, loops
+from fashion_core.config import MODEL_LABELS
 from fashion_core.data import batches as data
 from fashion_core.errors import DivergedError
 from fashion_core.formats import save
+from fashion_core.formats.untrusted.optimizer import FROZEN_KEY
 from fashion_core.formats.untrusted.validate import DATASET_KEY
 from fashion_core.models import build_model
-from fashion_core.runs import metrics
+from fashion_core.runs import metrics, team_models
 from fashion_core.runs.run import Run
 from fashion_core.training.captured_step import CapturedStep, CUDAGraphStep, TorchScriptStep
+from fashion_core.training.frozen import freeze
 from fashion_core.training.group import ALONE, Group, Meetings
 from fashion_core.training.group_step import GroupStep
 from fashion_core.training.parent import ParentCheckpoint, check_load, read_load_losses
@@ -69,11 +72,12 @@ class Trainer:
         if group.size > 1:
             share_layers(self.model, group, self._images_in_batch)
         self.model.to(memory_format=devices.layout(self.device, self.config.precision))  # type: ignore[call-overload]
+        self.still = freeze(self.model, run)
         self.optimizer = loops.make_optimizer(self.config, self.model)
         self.train_step = self._make_train_step()
         self.evaluating: Callable[[], AbstractContextManager[None]] = nullcontext
-        if self.device.type == "cpu" and self.config.threads == 0 and group.size == 1:
-            self._follow_the_machine()
+        if self.device.type == "cpu" and self.config.threads == 0 and isinstance(self.train_step, CapturedStep):
+            self._follow_the_machine(self.train_step)
         self.saver, self.run_files, self.someone_waits = Saver(), RunFiles(run), True
         self.position = Position(self.record.first_epoch)
         self.measured: EpochResult | None = None
@@ -85,19 +89,20 @@ class Trainer:
         step = loops.TrainStep(self.model, nn.CrossEntropyLoss(), self.optimizer, autocast)
         if self.group.size > 1:
             return GroupStep(step, self.group, self._images_in_batch, self.device)
+        if self.record.model_sha256:  # what a team's own does in Python is done at each step
+            return step
         captured = {"cuda": CUDAGraphStep, "cpu": TorchScriptStep}.get(self.device.type)
         return captured(step, self.config.batch_size, self.device) if captured else step
 
     def _images_in_batch(self) -> int:
         return self.config.images_in_batch(self.position.batch)
 
-    def _follow_the_machine(self) -> None:
+    def _follow_the_machine(self, step: CapturedStep) -> None:
         """Train with as many threads as suit the moment, where their number changes no bit."""
-        assert isinstance(self.train_step, CapturedStep)
         config, environment = self.config, self.record.environment
         one_batch = self.test_images.first(data.EVALUATION_BATCH)
         steady = SteadyStep(
-            self.train_step,
+            step,
             environment.threads,
             rest=config.images_per_epoch % config.batch_size or config.batch_size,
             evaluate=lambda: self._evaluate_on(one_batch).losses,
@@ -179,7 +184,7 @@ class Trainer:
         self.report(phase="loading")
         parent = ParentCheckpoint(self.run)
         parent.load_into(self.model)
-        if state := parent.state_for(self.config):
+        if state := parent.optimizer_state:
             loops.restore_optimizer(self.optimizer, state)
         return parent
 
@@ -213,7 +218,7 @@ class Trainer:
         meetings, self.someone_waits = Meetings(self.group, self.position.batch), False
         self._set_learning_rate()
         with devices.fast_matmul():
-            for loss in loops.train_loop(batches, self.model, self.train_step):
+            for loss in loops.train_loop(batches, self.model, self.train_step, self.still):
                 reporter.add(loss)
                 if self.position.batch == config.batches_per_epoch:
                     break
@@ -293,6 +298,7 @@ class Trainer:
             "config": self.config.model_dump(mode="json"),
             "environment": self.record.environment.model_dump(mode="json"),
             **({DATASET_KEY: added.model_dump(mode="json")} if added else {}),
+            **({FROZEN_KEY: [*self.record.frozen]} if self.record.frozen else {}),
         }
 
     def _measured(self) -> Measured:
@@ -311,4 +317,9 @@ class Trainer:
         self.report(phase="saving")
         model = build_model(self.config.model, self.config.seed, self.record.description.shape).eval()
         model.load_state_dict(self.model.state_dict())
-        self.run_files.save_final(model, self._measured())
+        self.run_files.save_final(model, self._measured(), whole=self._can_be_whole())
+
+    def _can_be_whole(self) -> bool:
+        """Whether torch can pickle the model; of a team's own, the page has said before the run why it can't."""
+        name = self.config.model
+        return name in MODEL_LABELS or team_models.info(name, self.record.description.shape).whole is not None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fashion_core import files
 from fashion_core.data import images
 from fashion_core.errors import ConfigError, DiskError, DivergedError, FashionError, RunStateError
-from fashion_core.runs import processes, queue
+from fashion_core.runs import processes, queue, team_models
 from fashion_core.runs.launchers import jobs
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, State, Status
@@ -97,6 +97,7 @@ def _starter(group: "Group | None") -> int:
 def _train(run: Run, group: "Group | None") -> State:
     """Raises what ended training, or ``ProcessLostError``."""
     run.record.check_images()  # it may have been queued by another version
+    team_models.check_source(run.record)
     terminated, starter = threading.Event(), _starter(group)
     signal.signal(signal.SIGTERM, lambda *_: terminated.set())
     with ThreadPoolExecutor(max_workers=1) as beside:

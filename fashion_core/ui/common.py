@@ -136,11 +136,14 @@ def _age(seconds: float) -> str:
     return texts.JUST_NOW
 
 
-def model_expander(name: str, shape: Shape = FASHION) -> None:
-    """``print(model)`` and the table of layers; torch is asked only once it is opened."""
+def model_expander(name: str, shape: Shape = FASHION, source: str | None = None) -> None:
+    """``print(model)``, the table of layers and its source; torch is asked only once it is opened."""
     expander = st.expander(texts.MODEL, on_change="rerun")
     if not expander.open:
         return
+    if source:
+        expander.caption(texts.MODEL_SOURCE)
+        expander.code(source, language="python", height=300)
     with expander, problems_shown(), st.spinner(texts.BUILDING_MODEL):
         described = torch_process.describe_model(name, shape)
         st.code(f">>> print(model)\n{described['text']}", language=None)

@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from fashion_core.config import MAX_SEEDS, MODEL_LABELS, Setting, TrainConfig, settings
+from fashion_core.config import MAX_SEEDS, MODEL_LABELS, Setting, Shape, TrainConfig, model_label, settings
 from fashion_core.data import fashion_mnist
 from fashion_core.data.description import images_label, names
-from fashion_core.runs import torch_process
+from fashion_core.runs import team_models, torch_process
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login, texts
 
@@ -40,13 +40,19 @@ def _ask(setting: Setting, value: Any, prefix: str) -> Any:
     """Pass the value to the widget: one set in the session is lost when a click interrupts the rerun."""
     label, key, why = setting.label, f"{prefix}{setting.name}", setting.explanation
     if setting.choices:
-        choices = datasets(value) if setting.name == "dataset" else setting.choices
+        choices = _choices(setting, value)
         shown = {choice: value_text(setting.name, choice) for choice in choices}
         return st.selectbox(label, choices, choices.index(value), shown.__getitem__, key=key, help=why)
     if setting.kind is str:
         return st.text_input(label, value, key=key, help=why)
     step, format = (1, None) if setting.kind is int else (float(setting.default) or 0.01, "%g")
     return st.number_input(label, value=value, key=key, help=why, step=step, format=format)
+
+
+def _choices(setting: Setting, value: Any) -> tuple[str, ...]:
+    if setting.name == "dataset":
+        return datasets(value)
+    return tuple(dict.fromkeys((*team_models.names(), value))) if setting.name == "model" else setting.choices
 
 
 def datasets(value: str) -> tuple[str, ...]:
@@ -65,7 +71,8 @@ def value_text(setting: str, value: str | float) -> str:
         return texts.WHAT_ZERO_MEANS[setting]
     if isinstance(value, float):
         return f"{value:g}"
-    return images_label(str(value)) if setting == "dataset" else MODEL_LABELS.get(str(value), str(value))
+    labels = {"dataset": images_label, "model": model_label}
+    return labels.get(setting, str)(str(value))
 
 
 def show_settings(config: TrainConfig) -> None:
@@ -77,6 +84,23 @@ def show_settings(config: TrainConfig) -> None:
         column.table(
             pd.DataFrame({texts.SETTING_COLUMN: part.keys(), texts.VALUE_COLUMN: part.values()}), hide_index=True
         )
+
+
+def show_team_problems() -> None:
+    """Say what is wrong with the modules that list a team's own models; the others can be chosen all the same."""
+    with common.problems_shown(), st.spinner(texts.ASKING_MODELS):
+        for problem in team_models.problems():
+            st.warning(common.sentence(problem), icon=":material/extension_off:")
+
+
+def show_team_model(name: str, shape: Shape) -> None:
+    """What a team's model says of itself. Raises ``ModelError`` if it can't be trained on such images."""
+    if name not in MODEL_LABELS:
+        info = team_models.info(name, shape)
+        said = [common.plain(info.doc)] if info.doc else []
+        said += [texts.NOT_WHOLE.format(problem=common.plain(info.whole_problem))] if info.whole_problem else []
+        if said:
+            st.caption(f"**{common.plain(name)}**: {' '.join(said)}")
 
 
 def show_cautions(pairs: Iterable[tuple[str, str]]) -> None:

@@ -12,7 +12,7 @@ from fashion_core.charts import files
 from fashion_core.charts.files import LAYER_COLUMNS, WEIGHT_CHANGE_COLUMNS
 from fashion_core.config import parse_config
 from fashion_core.formats.inspect import Inspection, inspect
-from fashion_core.formats.untrusted.blueprints import KNOWN
+from fashion_core.formats.untrusted.blueprints import OWN
 from fashion_core.loops import make_optimizer
 from fashion_core.models import build_model
 from tests.hostile.building import four_keys
@@ -26,7 +26,7 @@ def layers(*sizes: tuple[str, int, int]) -> pd.DataFrame:
 
 
 def movements(model: str) -> pd.DataFrame:
-    names = [name for name in KNOWN[model] if not name.endswith("num_batches_tracked")]
+    names = [name for name in OWN[model].sizes if not name.endswith("num_batches_tracked")]
     rows = [(name, *name.rpartition(".")[::2], 0.1 * number) for number, name in enumerate(names)]
     return pd.DataFrame(rows, columns=list(WEIGHT_CHANGE_COLUMNS))
 

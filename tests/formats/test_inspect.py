@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fashion_core import files
 from fashion_core.config import MODEL_CLASSES, Shape
 from fashion_core.errors import DiskError
 from fashion_core.formats import export
 from fashion_core.formats.inspect import NUMBERS_READ_BYTES, Inspection, inspect
-from fashion_core.formats.untrusted.blueprints import Layer, blueprint
+from fashion_core.formats.pickled_layers import pickled_layers
+from fashion_core.formats.untrusted.blueprints import blueprint, learned_in, sizes_of
 from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.models import build_model
 from fashion_core.runs.run import Run
@@ -27,6 +28,7 @@ from fashion_core.runs.store import RunStore
 from tests.benchmarks.inspect import large_checkpoint
 from tests.hostile.building import repickled, saved
 from tests.hostile.opcodes import mapping, storage, tensor, text, whole
+from tests.support import blueprints
 from tests.support.datasets import SHAPES
 from tests.support.processes import python
 from tests.support.runs import trained
@@ -292,28 +294,17 @@ def class_name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def as_pickled(module: nn.Module) -> Layer:
-    """A module's own attributes, as its blueprint should tell them."""
-    common = vars(nn.Module()).keys()
-    own = {key: value for key, value in vars(module).items() if key not in common}
-    settings = {key: class_name(value) if isinstance(value, type) else value for key, value in own.items()}
-    return Layer(
-        class_name(type(module)),
-        settings,
-        {key: None if value is None else tuple(value.shape) for key, value in module._parameters.items()},
-        {key: tuple(value.shape) for key, value in module._buffers.items() if value is not None},
-        {key: as_pickled(value) for key, value in module._modules.items() if value is not None},
-    )
-
-
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", MODEL_CLASSES)
-def test_blueprint_is_what_torch_pickles(name: str, shape: Shape) -> None:
+def test_blueprint_is_what_torch_pickles(name: str, shape: Shape, tmp_path: Path) -> None:
     model = build_model(name, 0, shape)
-    ours, pickled = blueprint(name, shape), as_pickled(model)
-    assert (ours.settings, ours.layers) == (pickled.settings, pickled.layers)
-    assert list(ours.sizes().items()) == [(key, tuple(value.shape)) for key, value in model.state_dict().items()]
-    assert list(ours.sizes(buffers=False)) == [key for key, _ in model.named_parameters()]
+    assert blueprint(name, shape) == pickled_layers(model, tmp_path)
+    assert list(sizes_of(name, shape).items()) == [(key, tuple(one.shape)) for key, one in model.state_dict().items()]
+    assert list(learned_in(name, shape)) == [key for key, _ in model.named_parameters()]
+
+
+def test_blueprints_are_written_down_as_torch_pickles_them_now() -> None:
+    assert blueprints.current() == blueprints.written(), "run python -m tests.support.blueprints"
 
 
 def test_missing_file_is_one_sentence(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from fashion_core.formats.import_file import import_file
 from fashion_core.formats.inspect import inspect
 from fashion_core.formats.load import load
 from fashion_core.formats.shapes import misfit, shape_of
-from fashion_core.formats.untrusted.blueprints import sizes_of
+from fashion_core.formats.untrusted.blueprints import OWN, sizes_of
 from fashion_core.models import build_model
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES
@@ -242,7 +242,7 @@ def test_model_is_loaded_for_a_dataset_only_if_it_fits(colour: Run, data: dict[S
 @pytest.mark.parametrize("model", ["mlp", "cnn", "resnet18"])
 def test_shape_that_is_found_makes_a_model_of_the_same_sizes(model: str, shape: Shape) -> None:
     sizes = sizes_of(model, shape)
-    found = shape_of(model, sizes)
+    found = shape_of(OWN[model], sizes)
     assert found is not None
     assert sizes_of(model, found) == sizes
 

@@ -58,13 +58,13 @@ def finish(store: RunStore, run: Run) -> None:
 def test_machine_is_asked_once_by_the_server_or_by_whoever_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     torch_process._machine.clear()
     torch_process.ask_early.cache_clear()
-    ask, asked = torch_process._ask, []
+    ask, asked = processes.ask, []
 
     def note(*command: str) -> dict[str, Any]:
         asked.append(command)
         return ask(*command)
 
-    monkeypatch.setattr(torch_process, "_ask", note)
+    monkeypatch.setattr(processes, "ask", note)
     torch_process.ask_early()
     assert torch_process.this_machine() is torch_process.this_machine()
     assert asked == [("devices",)]

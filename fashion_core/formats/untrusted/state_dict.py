@@ -6,24 +6,30 @@ where the layers have other names, where tensors of one dict, list or module hav
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, takewhile
 
-from fashion_core.config import Shape
+from fashion_core.config import MAX_NAME, MODEL_NAME, Shape
 from fashion_core.errors import RefusedFileError, printable
-from fashion_core.formats.shapes import PATTERNS, matches, nearest_shape, shape_of
-from fashion_core.formats.untrusted.blueprints import BUFFERS, COUNTER, KNOWN, Sizes, sizes_of
+from fashion_core.formats.shapes import matches, nearest_shape, shape_of
+from fashion_core.formats.untrusted.blueprints import (
+    BUFFERS,
+    COUNTER,
+    KnownModel,
+    is_class_of,
+    known_models,
+    sizes_of,
+)
 from fashion_core.formats.untrusted.saved_file import SavedFile
 from fashion_core.formats.untrusted.search import WRAPPERS, Contents, FoundTensor, Keys, parts_of
 from fashion_core.formats.untrusted.values import Record, SavedTensor, listed
+from fashion_core.models.layers import Sizes
 
 Parts = tuple[str, ...]
 
 # Where several dicts fit, the first of these; then the first in the file.
 _USUAL_KEYS = ("model_state_dict", "state_dict", "model", "model_state", "net", "network", "weights", "params")
-_SPLIT = {model: {name: tuple(name.split(".")) for name in known} for model, known in KNOWN.items()}
-_LONGEST = max(len(parts) for names in _SPLIT.values() for parts in names.values())
 _UNDERSTOOD = frozenset(("epoch", "loss", "position", "random_state"))  # tensors under these keys are no weights
 _IN_A_LAYER = ("weight", "bias", *BUFFERS)
 _MOST_IN_ORDER = 1000  # tensors of one dict that are matched by their shapes
@@ -35,7 +41,8 @@ class Weights:
 
     tensors: dict[str, SavedTensor]  # by their names in the model, or in the file where no known model fits
     names: dict[str, str]  # the same tensors: what the file calls each, with all keys that lead to it
-    model: str | None  # the known model that names and sizes fit
+    learned: frozenset[str]  # the names of those that an optimizer updates
+    known: KnownModel | None  # the model that names and sizes fit
     shape: Shape | None  # that it is made for; None where no known model fits
     root: Record | None  # the whole model, where the file holds one
     keys: Keys  # that lead to the dict or module that holds them
@@ -46,9 +53,13 @@ class Weights:
     choices: tuple[str, ...] = ()  # the labels of all weights in the file that fit a known model
 
     @property
+    def model(self) -> str | None:
+        return self.known.name if self.known else None
+
+    @property
     def parameters(self) -> int:
         """Count the numbers that can be learned."""
-        return sum(tensor.numel for name, tensor in self.tensors.items() if not name.endswith(BUFFERS))
+        return sum(tensor.numel for name, tensor in self.tensors.items() if name in self.learned)
 
     @property
     def label(self) -> str:
@@ -70,7 +81,7 @@ class Weights:
         if self.beside:
             is_left = "is" if len(self.beside) == 1 else "are"
             yield f"Beside the weights it holds {listed(self.beside)}, which {is_left} left out."
-        if self.model and len(self.tensors) < len(KNOWN[self.model]):
+        if self.known and len(self.tensors) < len(self.known.sizes):
             yield "Its batch norms do not say how many batches they have seen: that counts as 0."
 
 
@@ -79,7 +90,7 @@ def find_weights(file: SavedFile, choice: str | None = None) -> Weights:
 
     Raises ``RefusedFileError`` if there are none, or none of that label.
     """
-    fitting = _fitting(file.contents.tensors)
+    fitting = _fitting(file)
     choices = tuple(weights.label for weights in fitting)
     if choice is None:
         chosen = fitting[0] if fitting else _of_no_known_model(file.contents)
@@ -113,33 +124,48 @@ def differences(file: SavedFile) -> tuple[str | None, tuple[str, ...]]:
     None, and the first layers of the file, where no model has half of its names in common.
     """
     at = _by_parts(file.contents.tensors)
-    shared = Counter(_shared(at))
-    model, start = max(shared, key=shared.__getitem__, default=("", ()))
-    if not model or shared[model, start] < len(KNOWN[model]):
+    known = models_of(file)
+    shared = Counter(_shared(at, known))
+    place, start = max(shared, key=shared.__getitem__, default=(-1, ()))
+    if place < 0 or shared[place, start] < len(known[place].sizes):
         found = _of_no_known_model(file.contents).tensors
         return None, tuple(f"{name} {shape_text(tensor.shape)}" for name, tensor in found.items())
     inside = len(start)
     found = {".".join(parts[inside:]): one.tensor for parts, one in at.items() if parts[:inside] == start}
-    known = sizes_of(model, nearest_shape(model, {name: tensor.shape for name, tensor in found.items()}))
-    return model, (
-        *(f"{name} is missing" for name in known if name not in found and not name.endswith(COUNTER)),
-        *(f"{name} is not in {model}" for name in found if name not in known),
-        *(
-            f"{name} is {shape_text(found[name].shape)} where {model} has {shape_text(sizes)}"
-            for name, sizes in known.items()
-            if name in found and found[name].shape != sizes
-        ),
-    )
+    return known[place].name, tuple(_phrases(known[place], found))
 
 
-def _shared(at: dict[Parts, FoundTensor]) -> Iterator[tuple[str, Parts]]:
+def _phrases(model: KnownModel, found: Mapping[str, SavedTensor]) -> Iterator[str]:
+    known = sizes_of(model.name, nearest_shape(model, {name: tensor.shape for name, tensor in found.items()}))
+    yield from (f"{name} is missing" for name in known if name not in found and not name.endswith(COUNTER))
+    yield from (f"{name} is not in {model.name}" for name in found if name not in known)
+    for name, sizes in known.items():
+        if name in found and found[name].shape != sizes:
+            yield f"{name} is {shape_text(found[name].shape)} where {model.name} has {shape_text(sizes)}"
+
+
+def _shared(at: dict[Parts, FoundTensor], known: Sequence[KnownModel]) -> Iterator[tuple[int, Parts]]:
     """A model and what comes before its names: once for each name that is there, twice if its shape is the same."""
+    longest = max(len(parts) for model in known for parts in model.parts.values())
     for parts, one in at.items():
-        for length in range(1, min(_LONGEST, len(parts)) + 1):
+        for length in range(1, min(longest, len(parts)) + 1):
             name, start = ".".join(parts[-length:]), parts[:-length]
-            for model, known in PATTERNS.items():
-                if name in known:
-                    yield from [(model, start)] * (2 if matches(one.tensor.shape, known[name]) else 1)
+            for place, model in enumerate(known):
+                if name in model.sizes:
+                    yield from [(place, start)] * (2 if matches(one.tensor.shape, model.sizes[name]) else 1)
+
+
+def models_of(file: SavedFile) -> list[KnownModel]:
+    """The models that its weights may belong to, the one that it names itself first."""
+    said = named_model(file)
+    return sorted(known_models(), key=lambda model: model.name != said)
+
+
+def named_model(file: SavedFile) -> str | None:
+    """What the file itself calls its model, if that is a name that a model can have."""
+    config = file.content.get("config") if isinstance(file.content, dict) else None
+    said = config.get("model") if isinstance(config, dict) else file.metadata.get("model")
+    return said if isinstance(said, str) and re.fullmatch(MODEL_NAME, said) and len(said) <= MAX_NAME else None
 
 
 def _by_parts(tensors: Iterable[FoundTensor]) -> dict[Parts, FoundTensor]:
@@ -149,11 +175,27 @@ def _by_parts(tensors: Iterable[FoundTensor]) -> dict[Parts, FoundTensor]:
     return at
 
 
-def _fitting(tensors: list[FoundTensor]) -> list[Weights]:
+def _fitting(file: SavedFile) -> list[Weights]:
     """All weights that fit a known model, the likeliest first: those with its names, then those in its order."""
-    named = sorted(_with_models_names(tensors), key=_rank)
+    known, tensors = models_of(file), file.contents.tensors
+    named = sorted(_distinct(_with_models_names(tensors, known)), key=_rank)
     taken = {name for weights in named for name in weights.names.values()}
-    return [*named, *sorted(_in_models_order([one for one in tensors if one.name not in taken]), key=_rank)]
+    others = [one for one in tensors if one.name not in taken]
+    return [*named, *sorted(_in_models_order(others, known), key=_rank)]
+
+
+def _distinct(fitting: Iterable[Weights]) -> Iterable[Weights]:
+    """Of several models with the same weights the first, or that of the class that the file names."""
+    chosen: dict[str, Weights] = {}
+    for weights in fitting:
+        before = chosen.setdefault(weights.label, weights)
+        if not _is_of_its_class(before) and _is_of_its_class(weights):
+            chosen[weights.label] = weights
+    return chosen.values()
+
+
+def _is_of_its_class(weights: Weights) -> bool:
+    return weights.root is None or (weights.known is not None and is_class_of(weights.root.name, weights.known))
 
 
 def _rank(weights: Weights) -> list[int]:
@@ -161,9 +203,10 @@ def _rank(weights: Weights) -> list[int]:
     return [_USUAL_KEYS.index(part) if part in _USUAL_KEYS else len(_USUAL_KEYS) for part in parts]
 
 
-def _with_models_names(tensors: list[FoundTensor]) -> Iterator[Weights]:
+def _with_models_names(tensors: list[FoundTensor], known: Sequence[KnownModel]) -> Iterator[Weights]:
     at = _by_parts(tensors)
-    for model, names in _SPLIT.items():
+    for model in known:
+        names = model.parts
         first = next(iter(names.values()))
         for parts in [parts for parts in at if parts[-len(first) :] == first]:
             start = parts[: -len(first)]
@@ -173,7 +216,7 @@ def _with_models_names(tensors: list[FoundTensor]) -> Iterator[Weights]:
                 yield _weights(model, shape, found, keys, prefix)
 
 
-def _shape_of(model: str, found: dict[str, FoundTensor]) -> Shape | None:
+def _shape_of(model: KnownModel, found: dict[str, FoundTensor]) -> Shape | None:
     return shape_of(model, {name: one.tensor.shape for name, one in found.items()})
 
 
@@ -190,19 +233,19 @@ def _beginning(keys: Keys, length: int) -> tuple[Keys, str]:
     return keys[:whole], "".join(f"{word}." for word in words[:count])
 
 
-def _in_models_order(tensors: list[FoundTensor]) -> Iterator[Weights]:
+def _in_models_order(tensors: list[FoundTensor], known: Sequence[KnownModel]) -> Iterator[Weights]:
     for _, group in groupby(tensors, key=lambda one: one.holder):
         together = list(group)
         if len(together) <= _MOST_IN_ORDER:
-            yield from list(_runs(together)) or _runs(_by_number(together))
+            yield from list(_runs(together, known)) or _runs(_by_number(together), known)
 
 
-def _runs(tensors: Sequence[FoundTensor]) -> Iterator[Weights]:
+def _runs(tensors: Sequence[FoundTensor], known: Sequence[KnownModel]) -> Iterator[Weights]:
     """Each stretch of tensors that has all of a model's shapes in order."""
     place = 0
     while place < len(tensors):
-        for model in KNOWN:
-            found = _run(model, tensors[place : place + len(KNOWN[model])])
+        for model in known:
+            found = _run(model, tensors[place : place + len(model.sizes)])
             if found and (shape := _shape_of(model, found)):
                 names = (str(one.keys[-1]).split(".") for one in found.values())
                 shared = takewhile(lambda words: len(set(words)) == 1, zip(*names, strict=False))
@@ -213,9 +256,9 @@ def _runs(tensors: Sequence[FoundTensor]) -> Iterator[Weights]:
         place += 1
 
 
-def _run(model: str, tensors: Sequence[FoundTensor]) -> dict[str, FoundTensor]:
+def _run(model: KnownModel, tensors: Sequence[FoundTensor]) -> dict[str, FoundTensor]:
     found: dict[str, FoundTensor] = {}
-    for name, pattern in PATTERNS[model].items():
+    for name, pattern in model.sizes.items():
         if len(found) < len(tensors) and matches(tensors[len(found)].tensor.shape, pattern):
             found[name] = tensors[len(found)]
         elif not name.endswith(COUNTER):
@@ -236,12 +279,16 @@ def _by_number(tensors: list[FoundTensor]) -> list[FoundTensor]:
     return sorted(tensors, key=order)
 
 
-def _weights(model: str | None, shape: Shape | None, found: dict[str, FoundTensor], keys: Keys, prefix: str) -> Weights:
-    places = [one.place for name, one in found.items() if not name.endswith(BUFFERS)]
+def _weights(
+    model: KnownModel | None, shape: Shape | None, found: dict[str, FoundTensor], keys: Keys, prefix: str
+) -> Weights:
+    learned = model.learned if model else frozenset(name for name in found if not name.endswith(BUFFERS))
+    places = [one.place for name, one in found.items() if name in learned]
     return Weights(
         tensors={name: one.tensor for name, one in found.items()},
         names={name: one.name for name, one in found.items()},
-        model=model,
+        learned=learned,
+        known=model,
         shape=shape,
         root=next(iter(found.values())).root,
         keys=keys,

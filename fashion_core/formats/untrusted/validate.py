@@ -3,37 +3,38 @@
 ``inspect`` asks the same questions to say what ``load`` will do, so both always agree.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 
-from fashion_core.config import FASHION, MOST_IMAGES, Shape, parse_config
+from fashion_core.config import MOST_IMAGES, Shape, parse_config
 from fashion_core.data.description import BUILT_IN, MOST_CLASSES, Description, describe
 from fashion_core.errors import (
     ConfigError,
     DamagedFileError,
     DataError,
     DiskError,
+    ModelError,
     RefusedFileError,
     UnfitFileError,
     is_one_line,
 )
 from fashion_core.formats.shapes import misfit
-from fashion_core.formats.untrusted.blueprints import COUNTER, KNOWN, Layer, blueprint, model_of_class
+from fashion_core.formats.untrusted.blueprints import COUNTER, KnownModel, blueprint, dtype_of, is_class_of, names_in
 from fashion_core.formats.untrusted.optimizer import FLOATS, is_plain
 from fashion_core.formats.untrusted.rebuild import PLAIN_NAMES
 from fashion_core.formats.untrusted.saved_file import SavedFile
-from fashion_core.formats.untrusted.state_dict import Weights, differences, find_weights
+from fashion_core.formats.untrusted.state_dict import Weights, differences, find_weights, models_of, named_model
 from fashion_core.formats.untrusted.values import Name, Record, listed
+from fashion_core.models.layers import Layer
 from fashion_core.runs.schema import Environment
 
-_WHOLE = frozenset({"int64", "int32", "int16", "int8", "uint8"})
+_BECOMES = {"int64": frozenset({"int64", "int32", "int16", "int8", "uint8"}), "float32": FLOATS}
+"""The dtypes that become another without a change of any number."""
 OWN_KEYS = ("run", "config", "environment", "measured")  # beside the tutorial's four, for an exact resume
 DATASET_KEY = "dataset"  # beside them too, where it was added: its description
-_LAYERS = {layer.kind for model in KNOWN for _, layer in blueprint(model, FASHION).named_layers()}
-_ALLOWED = PLAIN_NAMES | {kind for kind in _LAYERS if "." in kind}
 
 
 def check(file: SavedFile, choice: str | None = None, dataset: Description | None = None) -> tuple[str, Shape, Weights]:
@@ -42,8 +43,8 @@ def check(file: SavedFile, choice: str | None = None, dataset: Description | Non
     Of several weights those that are labelled ``choice``, or the likeliest. The optimizer beside them does not count.
     Where a dataset is given, the model must be made for its images and classes. Raises ``RefusedFileError``.
     """
-    strange = sorted(str(name) for name in file.names if str(name) not in _ALLOWED and not model_of_class(name))
-    if strange:
+    known = models_of(file)
+    if strange := _strange(file, known):
         said = f"it refers to {listed(strange)}, which no saved weights need{_advice(file)}"
         raise RefusedFileError(said, tuple(strange))
     file.check_usable()
@@ -52,11 +53,18 @@ def check(file: SavedFile, choice: str | None = None, dataset: Description | Non
     if file.records != (_records_in(weights.root) if weights.root else 0):
         raise RefusedFileError("it creates objects that are not part of a model's weights; save only the state_dict")
     if weights.root is not None:
-        _check_module(weights.root, blueprint(model, shape), str(weights.root.name))
+        _check_root(weights.root, model, shape)
     if dataset and (reason := misfit(model, shape, dataset)):
         raise UnfitFileError(reason)
     own = dataset or described(file.content)
     return model, own.shape if own and not misfit(model, shape, own) else shape, weights
+
+
+def _strange(file: SavedFile, known: Sequence[KnownModel]) -> list[str]:
+    """What its pickle refers to, and no saved weights of a known model need."""
+    allowed = PLAIN_NAMES.union(*map(names_in, known))
+    others = (name for name in file.names if str(name) not in allowed)
+    return sorted(str(name) for name in others if not any(is_class_of(name, model) for model in known))
 
 
 def _advice(file: SavedFile) -> str:
@@ -66,9 +74,13 @@ def _advice(file: SavedFile) -> str:
     except RefusedFileError:
         return ""
     if weights.model is None:
-        return f"; nor are its layers those of {listed(list(KNOWN), 9, 'or')}"
+        return f"; nor are its layers those of {listed(_names(models_of(file)), 9, 'or')}"
     problem = _dtype_problem(weights)
     return f"; and {problem}" if problem else "; save the state_dict alone"
+
+
+def _names(known: Sequence[KnownModel]) -> list[str]:
+    return list(dict.fromkeys(model.name for model in known))
 
 
 def _records_in(root: Record) -> int:
@@ -97,12 +109,15 @@ def _check_fits(file: SavedFile, weights: Weights) -> tuple[str, Shape]:
     """Return the model that the weights fit. Raises ``RefusedFileError`` that says which layers differ, and how."""
     unfit = UnfitFileError if file.records == 0 else RefusedFileError  # objects may hide more than they show
     if weights.model is None or weights.shape is None:
+        if (said := named_model(file)) and said not in (here := _names(models_of(file))):
+            raise unfit(f"its model is {said}, which is not here: there are {listed(here, 9)}")
         nearest, phrases = differences(file)
-        of_which = f"not those of {nearest}:" if nearest else f"those of none of {listed(list(KNOWN), 9)}: it has"
+        of_none = f"those of none of {listed(_names(models_of(file)), 9)}: it has"
+        of_which = f"not those of {nearest}:" if nearest else of_none
         raise unfit(f"its layers are {of_which} {listed(phrases)}")
     if problem := _dtype_problem(weights):
         raise unfit(problem)
-    known = weights.root is None or model_of_class(weights.root.name) == weights.model
+    known = weights.root is None or (weights.known is not None and is_class_of(weights.root.name, weights.known))
     if weights.root is not None and (not known or weights.matched_in_order):
         what = "uses other names" if known else "is not known here"
         raise RefusedFileError(
@@ -114,11 +129,25 @@ def _check_fits(file: SavedFile, weights: Weights) -> tuple[str, Shape]:
 
 def _dtype_problem(weights: Weights) -> str | None:
     for name, tensor in weights.tensors.items():
-        ours, allowed = ("int64", _WHOLE) if name.endswith(COUNTER) else ("float32", FLOATS)
-        if tensor.dtype not in allowed:
+        ours = _dtype(weights, name)
+        if tensor.dtype not in _BECOMES.get(ours, {ours}):
             advice = "; convert it with .float(), which rounds, and save again" if ours == "float32" else ""
             return f"{name} is {tensor.dtype}, which can't become {ours} without losing digits{advice}"
     return None
+
+
+def _dtype(weights: Weights, name: str) -> str:
+    if weights.model and weights.shape:
+        return dtype_of(weights.model, weights.shape, name)
+    return "int64" if name.endswith(COUNTER) else "float32"
+
+
+def _check_root(root: Record, model: str, shape: Shape) -> None:
+    try:
+        ours = blueprint(model, shape)
+    except ModelError as error:
+        raise RefusedFileError(f"{str(error).rstrip('.')}; save its state_dict instead") from error
+    _check_module(root, ours, str(root.name))
 
 
 def _check_module(record: Record, ours: Layer, where: str) -> None:
@@ -129,13 +158,14 @@ def _check_module(record: Record, ours: Layer, where: str) -> None:
     if missing := [key for key in ("training", *ours.settings) if key not in state and not key.startswith("_")]:
         raise RefusedFileError(f"{where} has no {missing[0]}")
     layers = _layers_of(record)
-    _check_parts(layers, ours.layers, where)
+    _check_parts(layers, {name: layer for name, layer in ours.layers.items() if layer}, where)
     for key, value in state.items():
         _check_attribute(str(key), value, ours, where)
     for name, layer in ours.layers.items():
-        if str(layers[name].name) != layer.kind:
+        if layer and str(layers[name].name) != layer.kind:
             raise RefusedFileError(f"{where}.{name} is a {layers[name].name}, where this app has a {layer.kind}")
-        _check_module(layers[name], layer, f"{where}.{name}")
+        if layer:
+            _check_module(layers[name], layer, f"{where}.{name}")
 
 
 def _check_attribute(key: str, value: Any, ours: Layer, where: str) -> None:
@@ -146,8 +176,8 @@ def _check_attribute(key: str, value: Any, ours: Layer, where: str) -> None:
         if value:
             raise RefusedFileError(f"{where} carries hooks ({key}), which would run code")
     elif key == "_non_persistent_buffers_set":
-        if value:
-            raise RefusedFileError(f"{where} has buffers that are not saved, and this app's model has none")
+        if len(value) != len(ours.not_saved) or any(one not in ours.not_saved for one in value):
+            raise RefusedFileError(f"{where} has other buffers that are not saved than this app's model")
     elif key == "training":
         if not isinstance(value, bool):
             raise RefusedFileError(f"{where}.training is neither true nor false")
@@ -167,8 +197,11 @@ def _is_same(value: Any, ours: Any) -> bool:
     """Compare piece by piece, guided by our value, so that an untrusted one is never traversed."""
     if isinstance(value, Name):
         return str(value) == str(ours)
-    if isinstance(ours, tuple):
+    if isinstance(ours, list | tuple):
         return isinstance(value, list | tuple) and len(value) == len(ours) and all(map(_is_same, value, ours))
+    if isinstance(ours, dict):
+        is_alike = isinstance(value, dict) and value.keys() == ours.keys()
+        return is_alike and all(_is_same(value[key], one) for key, one in ours.items())
     return type(value) is type(ours) and bool(value == ours)
 
 

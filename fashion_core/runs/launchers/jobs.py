@@ -6,6 +6,7 @@ from fashion_core import files
 from fashion_core.config import variable
 from fashion_core.data import fashion_mnist
 from fashion_core.errors import DiskError, EngineError, FashionError
+from fashion_core.models import sources
 from fashion_core.runs import processes
 from fashion_core.runs.launchers import engines
 from fashion_core.runs.launchers.base import Engine, Task, resources_of
@@ -20,6 +21,7 @@ def task_of(run: Run, attempt: int | None = None) -> Task:
     variables = processes.child_variables(
         FASHION_RUNS=str(run.path.parent),
         FASHION_DATA=str(fashion_mnist.root()),
+        **sources.variables(),
         **processes.KEEP_FREED_BLOCKS,
         **({} if attempt is None else {_ATTEMPT: str(attempt)}),
     )

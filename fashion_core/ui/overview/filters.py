@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 import streamlit as st
 
-from fashion_core.config import MODEL_LABELS
+from fashion_core.config import model_label
 from fashion_core.data.description import images_label
 from fashion_core.ui import address, common
 from fashion_core.ui.overview import texts
@@ -76,7 +76,7 @@ def _label(name: str, value: str) -> str:
     """Datasets and models by their labels; states and tags are words already."""
     if name == "dataset":
         return common.plain(images_label(value))
-    return common.plain(MODEL_LABELS[value] if name == "model" else value)
+    return common.plain(model_label(value) if name == "model" else value)
 
 
 def passing(runs: pd.DataFrame, chosen: Mapping[str, Sequence[str]], text: str) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core.charts.overlay import MOST_CURVES, overlay_chart
-from fashion_core.config import MODEL_LABELS, settings
+from fashion_core.config import model_label, settings
 from fashion_core.data.description import images_label
 from fashion_core.runs.loss_curve import thin_out
 from fashion_core.runs.run import Run, epoch_records
@@ -79,7 +79,7 @@ def _results(row: Any, record: RunRecord) -> dict[str, str]:
     return {
         texts.STATE: row.state,
         texts.DATASET: images_label(record.images),
-        texts.MODEL: MODEL_LABELS[record.config.model],
+        texts.MODEL: model_label(record.config.model),
         texts.EPOCHS_TRAINED: _cell(row.epochs),
         texts.BEST_LOSS: _cell(row.best_loss, "{:.4f}"),
         texts.ACCURACY: _cell(row.accuracy, "{:.2%}"),

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 
-from fashion_core.config import MODEL_LABELS
+from fashion_core.config import model_label
 from fashion_core.data.description import images_label
 from fashion_core.ui import address, common
 from fashion_core.ui.overview import filters, texts
@@ -45,7 +45,7 @@ def show(runs: pd.DataFrame, titles: Mapping[str, str], order: Order, chosen: Se
 def _cells(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(
         dataset=runs["dataset"].map(images_label, na_action="ignore"),
-        model=runs["model"].map(MODEL_LABELS, na_action="ignore"),
+        model=runs["model"].map(model_label, na_action="ignore"),
         newest=common.ages(runs["created"]),
         menu=runs["id"].map(lambda _: list(_LINKS)),
     )

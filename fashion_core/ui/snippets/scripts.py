@@ -15,8 +15,8 @@ from fashion_core.charts.files import OPTIMIZERS
 from fashion_core.config import FASHION, MODEL_CLASSES, Shape, TrainConfig
 from fashion_core.data.description import BUILT_IN, Description, describe
 from fashion_core.formats.inspect import Inspection, Optimizer
-from fashion_core.formats.untrusted.blueprints import KNOWN
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
+from fashion_core.ui.snippets import team
 
 # What a whole model that was saved by this app calls its class.
 _OWN_CLASSES: Final = {
@@ -48,12 +48,24 @@ def training_script(config: TrainConfig, dataset: Description | None = None) -> 
     return _render("training", config.model, config.pixels, dataset or describe(config.dataset), config=config)
 
 
-def resuming_script(
-    config: TrainConfig, checkpoint: Path, fresh_optimizer: bool = False, dataset: Description | None = None
-) -> str:
-    of_resume = {"path": repr(str(checkpoint)), "fresh_optimizer": fresh_optimizer}
+@dataclass(frozen=True)
+class Resumed:
+    """What a script takes from a checkpoint."""
+
+    checkpoint: Path
+    fresh_optimizer: bool = False
+    is_transfer: bool = False
+    other_classes: tuple[str, ...] = ()  # tensors that would fit, but stand for other classes
+    trained: tuple[str, ...] = ()  # all other tensors are frozen; none where nothing is
+
+    @property
+    def path(self) -> str:
+        return repr(str(self.checkpoint))
+
+
+def resuming_script(config: TrainConfig, resumed: Resumed, dataset: Description | None = None) -> str:
     dataset = dataset or describe(config.dataset)
-    return _render("resuming", config.model, config.pixels, dataset, config=config, **of_resume)
+    return _render("resuming", config.model, config.pixels, dataset, config=config, resumed=resumed)
 
 
 def loading_script(target: Target, pixels: str, dataset: Description = _TUTORIALS) -> str:
@@ -159,14 +171,14 @@ def _names(found: Inspection) -> dict[str, str | int] | None:
         return {name: int(place) for name, place in names.items()}
     if not set(names.values()) <= holder.keys():
         return None
-    is_plain = len(names) == len(KNOWN[str(found.model)]) == len(holder)
+    is_plain = len(names) == found.expected == len(holder)
     return {} if is_plain and all(theirs == found.prefix + name for name, theirs in names.items()) else names
 
 
 def export_target(checkpoint: Target, format: ExportFormat, name: str) -> Target:
     if format == "checkpoint":
         return replace(checkpoint, path=name)
-    own_class = _OWN_CLASSES[checkpoint.model]
+    own_class = _OWN_CLASSES.get(checkpoint.model)
     return Target(format=format, path=name, model=checkpoint.model, class_path=own_class, made_here=True)
 
 
@@ -191,4 +203,5 @@ _templates = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_new
 _templates.loader, _templates.auto_reload = FileSystemLoader(Path(__file__).parent / "templates"), False
 _templates.filters.update(literal=_literal, number="{:g}".format)
 _templates.globals.update(class_source=class_source, layer_classes=_layer_classes)
+_templates.globals.update(is_teams=team.is_teams, building=team.building_lines, allowing=team.allowing_lines)
 _templates.globals.update(MODEL_CLASSES=MODEL_CLASSES, OPTIMIZERS=OPTIMIZERS)

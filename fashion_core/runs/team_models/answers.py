@@ -1,0 +1,85 @@
+"""What a process with torch says of a module that lists models; the module's code is never imported here.
+
+It is kept in the store, and asked for again once a file that was imported, or torch, is another.
+"""
+
+import hashlib
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from fashion_core import files
+from fashion_core.cache import Cache, stamp
+from fashion_core.config import Shape
+from fashion_core.errors import DiskError, ModelError, WorkerError
+from fashion_core.models import sources
+from fashion_core.models.layers import Answer
+from fashion_core.models.sources import Source
+from fashion_core.runs import processes
+
+FOLDER: Final = ".models"  # of the store
+_ANSWER_SECONDS: Final = 60
+_answers: Cache[Answer] = Cache(256)
+_digests: Cache[str] = Cache(1024)
+
+
+def answer(name: str, shape: Shape) -> Answer:
+    try:
+        source = sources.find(name)
+    except ModelError as error:
+        return Answer(problem=str(error), torch="")
+    kept = _kept_at(source, shape)
+    found = _answers.get(kept, stamp(source.path), lambda: _read(kept, source) or _ask(kept, source, shape))
+    if not _is_of(found, source):  # a file that it imports has changed
+        _answers.forget(kept)
+        return _answers.get(kept, stamp(source.path), lambda: _ask(kept, source, shape))
+    return found
+
+
+def _kept_at(source: Source, shape: Shape) -> Path:
+    said = f"{source.path} {source.module} {tuple(shape)}"
+    name = hashlib.sha256(said.encode()).hexdigest()[:32]
+    return files.path_of("FASHION_RUNS", "runs") / FOLDER / f"{name}.json"
+
+
+def _read(kept: Path, source: Source) -> Answer | None:
+    """An answer from before, if it is still one of the same files and torch."""
+    with suppress(DiskError, ValidationError):
+        found = Answer.model_validate_json(files.read_bytes(kept))
+        if found.torch == metadata.version("torch") and _is_of(found, source):
+            return found
+    return None
+
+
+def _ask(kept: Path, source: Source, shape: Shape) -> Answer:
+    try:
+        said = processes.ask("describe-models", source.name, "--shape", _text(shape), seconds=_ANSWER_SECONDS)
+    except WorkerError as error:
+        return Answer(problem=f"{source.name} can't be used: {error}", torch="")
+    found = Answer.model_validate(said)
+    if not found.problem:
+        with suppress(DiskError):  # then it is asked again
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            files.write_json(kept, said)
+    return found
+
+
+def _text(shape: Shape) -> str:
+    return ",".join(map(str, shape))
+
+
+def _is_of(answer: Answer, source: Source) -> bool:
+    """Whether the files that it was told of are what lies there."""
+    return all(_digest(source.root / path) == digest for path, digest in answer.files.items())
+
+
+def _digest(path: Path) -> str:
+    def read() -> str:
+        with suppress(DiskError):
+            return hashlib.sha256(files.read_bytes(path)).hexdigest()
+        return ""
+
+    return _digests.get(path, stamp(path), read)
