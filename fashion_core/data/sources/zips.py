@@ -1,15 +1,15 @@
 """A zip of class folders, read without unpacking it to anywhere."""
 
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from fashion_core.data.image_files import MOST_BYTES
 from fashion_core.data.sources import zip_file
-from fashion_core.data.sources.base import Item, Source, spread
-from fashion_core.data.sources.folders import Scan, not_followed
-from fashion_core.data.sources.layout import is_hidden, lay_out
+from fashion_core.data.sources.base import Source
+from fashion_core.data.sources.folders import Scan, laid_out
+from fashion_core.data.sources.layout import is_hidden
 from fashion_core.errors import FashionError, ImageError
 
 
@@ -18,23 +18,7 @@ def opened(path: Path) -> Iterator[Source]:
     """Raises ``DataError`` or ``DiskError``."""
     with zip_file.opened(path) as archive:
         found, members = _scan(archive)
-        layout = lay_out(path.name, found.paths, found.empty)
-
-        def items(numbers: Iterable[int]) -> Iterator[Item]:
-            for number in numbers:
-                place, half, label = layout.files[number]
-                name = found.paths[place]
-                yield Item(name, half, label, _read(archive, members[name]))
-
-        count = len(layout.files)
-        yield Source(
-            f"class folders in {path.name}",
-            layout.classes,
-            count,
-            lambda: items(range(count)),
-            lambda: items(spread(count)),
-            (*layout.findings, *not_followed(found.links, found.special)),
-        )
+        yield laid_out(path.name, f"class folders in {path.name}", found, lambda name: _read(archive, members[name]))
 
 
 def _scan(archive: zipfile.ZipFile) -> tuple[Scan, dict[str, zipfile.ZipInfo]]:
