@@ -160,7 +160,7 @@ def test_views_that_refresh_end_with_the_login(stopped: Run, tmp_path: Path, pag
         with provider(timedelta(seconds=seconds)) as short, guarding(tmp_path, short) as server:
             log_in(page, server, ANNA)
             urls = {heading: f"{server.url}/{path}?run={stopped.id}" for heading, (path, _) in shown.items()}
-            if not all([is_drawn(view, urls[heading], heading) for heading, (_, view) in shown.items()]):
+            if not all(is_drawn(view, urls[heading], heading) for heading, (_, view) in shown.items()):
                 continue
             for heading, (_, view) in shown.items():
                 expect(view.get_by_text(EXPIRED)).to_be_visible(timeout=seconds * 1000 + PATIENCE_MS)
