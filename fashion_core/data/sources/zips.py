@@ -10,7 +10,7 @@ from fashion_core.data.sources import zip_file
 from fashion_core.data.sources.base import Source
 from fashion_core.data.sources.folders import Scan, laid_out
 from fashion_core.data.sources.layout import is_hidden
-from fashion_core.errors import FashionError, ImageError
+from fashion_core.errors import DataError, FashionError, ImageError, printable
 
 
 @contextmanager
@@ -18,7 +18,22 @@ def opened(path: Path) -> Iterator[Source]:
     """Raises ``DataError`` or ``DiskError``."""
     with zip_file.opened(path) as archive:
         found, members = _scan(archive)
+        _check_names(path.name, found)
         yield laid_out(path.name, f"class folders in {path.name}", found, lambda name: _read(archive, members[name]))
+
+
+def _check_names(zip_name: str, found: Scan) -> None:
+    """Raise ``DataError`` where nothing is left, as tools make it that were given a path above the folder they ran in."""
+    outside = [name for name in found.links if _leads_out(name)]
+    if outside and not found.paths:
+        first = printable(outside[0])
+        raise DataError(
+            f"The files in {zip_name} have names that lead out of it, such as {first}: zip the folder anew."
+        )
+
+
+def _leads_out(name: str) -> bool:
+    return ".." in PurePosixPath(name).parts or name.startswith("/")
 
 
 def _scan(archive: zipfile.ZipFile) -> tuple[Scan, dict[str, zipfile.ZipInfo]]:
@@ -26,7 +41,7 @@ def _scan(archive: zipfile.ZipFile) -> tuple[Scan, dict[str, zipfile.ZipInfo]]:
     found, members, folders = Scan(), dict[str, zipfile.ZipInfo](), set[str]()
     for entry in archive.infolist():
         name = zip_file.name_of(entry)
-        leads_out = ".." in PurePosixPath(name).parts or name.startswith("/")
+        leads_out = _leads_out(name)
         if not name or (is_hidden(name) and not leads_out):
             continue
         if name.endswith("/"):
