@@ -4,6 +4,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -86,14 +87,17 @@ def _request(options: argparse.Namespace) -> AddRequest:
 
 
 def add_for_server_command(commands: Any) -> None:
-    _add_flags(_action(commands, "adder", add_for_server, "add a dataset for the server"))
+    parser = _action(commands, "adder", add_for_server, "add a dataset for the server")
+    _add_flags(parser)
+    parser.add_argument("--called", type=as_typed, default="", help="what people call the file")
 
 
 def add_for_server(options: argparse.Namespace) -> None:
     """How far it is, as lines such as "1280/60000", some a second; then the report, of a preview with samples."""
     from fashion_core.data import adding
 
-    with adding.prepared(options.source, _request(options), _say_lines()) as ready:
+    request = replace(_request(options), called=options.called)
+    with adding.prepared(options.source, request, _say_lines()) as ready:
         samples = list(_samples(ready)) if options.preview else []
         found = ready.report if options.preview else ready.keep()
     answer(options, {**_document(found.description, found), "samples": samples}, ())

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -64,12 +64,25 @@ def prepared(source: str, request: AddRequest, progress: Progress = _ignore) -> 
     """Make a dataset that nobody sees until it is kept."""
     check(request)
     with place.workshop() as folder:
-        with open_source(source, folder) as opened:
-            found = _make(opened, request, folder, progress)
+        with _told_as(source, request), open_source(source, folder) as opened:
+            found = _make(replace(opened, kind=_as_called(opened.kind, source, request)), request, folder, progress)
         made = folder / place.MADE
         files.write_json(made / description.FILE, found.description.model_dump(mode="json"), durable=False)
         files.write_json(made / report.FILE, found.model_dump(mode="json"), durable=False)
         yield Prepared(found, made)
+
+
+@contextmanager
+def _told_as(source: str, request: AddRequest) -> Iterator[None]:
+    """Tell what is wrong with the source by the name that people call it."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(_as_called(str(error), source, request)) from error
+
+
+def _as_called(text: str, source: str, request: AddRequest) -> str:
+    return text.replace(Path(source).name, printable(request.called)) if request.called else text
 
 
 def _make(source: Source, request: AddRequest, folder: Path, progress: Progress) -> Report:

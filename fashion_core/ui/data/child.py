@@ -69,7 +69,7 @@ def _run(source: str, request: AddRequest, progress: Callable[[int, int], object
 
 
 def _asked(request: AddRequest) -> list[str]:
-    asked = {"name": request.name, "label": request.label, "fit": request.fit}
+    asked = {"name": request.name, "label": request.label, "fit": request.fit, "called": request.called}
     more = {"size": request.size, "channels": request.channels}
     return [f"--{name}={value}" for name, value in {**asked, **more}.items() if value is not None]
 
