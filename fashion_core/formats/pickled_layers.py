@@ -10,6 +10,7 @@ from fashion_core.errors import RefusedFileError
 from fashion_core.formats import save
 from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.formats.untrusted.values import Name, Record, SavedTensor
+from fashion_core.formats.whole_model import check_layers
 from fashion_core.models.layers import Layer, Sizes
 
 # What every module has; the last ones came with later versions of torch, or are told in other words.
@@ -27,7 +28,9 @@ def pickled_layers(model: nn.Module, folder: Path) -> Layer:
     file.check_usable()
     if not isinstance(file.content, Record):
         raise RefusedFileError(f"{type(model).__name__} is pickled as something else than a torch.nn.Module")
-    return _layer(file.content)
+    layers = _layer(file.content)
+    check_layers(file.content, layers)
+    return layers
 
 
 def _layer(record: Record) -> Layer:

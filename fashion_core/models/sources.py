@@ -74,16 +74,19 @@ def _file(name: str) -> Source:
 
 def _module(name: str) -> Source:
     """Walk down the packages by their finders: ``importlib.util.find_spec`` would import them."""
+    missing = ModelError(
+        f"{VARIABLE} or a package names the module {name}, and there is none: give a file that ends in .py, or install "
+        "the package."
+    )
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise missing
     folders: list[str] | None = None
     found: ModuleSpec | None = None
     for depth in range(1, name.count(".") + 2):
         part = ".".join(name.split(".")[:depth])
         found = next((spec for finder in sys.meta_path if (spec := finder.find_spec(part, folders))), None)
         if found is None or (depth <= name.count(".") and found.submodule_search_locations is None):
-            raise ModelError(
-                f"{VARIABLE} or a package names the module {name}, and there is none: give a file that ends in .py, "
-                "or install the package."
-            )
+            raise missing
         folders = list(found.submodule_search_locations or ())
     if found is None or found.origin is None or not found.origin.endswith(_SUFFIX):
         raise ModelError(f"The module {name} has no source to read: name one that is a .py file.")

@@ -19,12 +19,13 @@ from typing import Any, Final
 from torch import nn
 
 from fashion_core.config import LONGEST_MODEL_NAME, MODEL_LABELS, MODEL_NAME, Shape
-from fashion_core.errors import ModelError, printable
+from fashion_core.errors import ModelError, cut_middle, printable
 from fashion_core.models import sources
 from fashion_core.models.sources import Source
 
 LIST: Final = "MODELS"
 PARTS: Final = ("channels", "height", "width", "classes")
+_LONGEST: Final = 400  # characters of a message; those of torch.export go on for pages
 Builder = Callable[[Shape], nn.Module]
 
 
@@ -61,6 +62,8 @@ def build(name: str, make: Callable[..., Any], shape: Shape) -> nn.Module:
 
 def parts_taken(make: Callable[..., Any]) -> tuple[str, ...]:
     """Which parts of a shape it can be called with, by their names."""
+    if getattr(make, "__init__", None) is nn.Module.__init__:  # whose signature says that it takes everything
+        return ()
     taken = inspect.signature(make).parameters
     takes_all = any(one.kind is one.VAR_KEYWORD for one in taken.values())
     return tuple(part for part in PARTS if takes_all or part in taken)
@@ -79,7 +82,8 @@ def explained(what: str) -> Iterator[None]:
     except ModelError:
         raise
     except (Exception, SystemExit) as error:
-        raise ModelError(printable(f"{what}: {type(error).__name__}: {' '.join(str(error).split())}")) from error
+        said = " ".join(str(error).split())
+        raise ModelError(printable(f"{what}: {type(error).__name__}: {cut_middle(said, _LONGEST)}")) from error
 
 
 @cache

@@ -80,7 +80,8 @@ def _inspected(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
     """Hash and inspect a checkpoint once: page, script and click share the result until the file changes."""
     check_epoch(run, epoch, run.epochs_saved())
     path = run.checkpoint_path(epoch)
-    return _inspections.get(path, stamp(path, run.info_path(path)), lambda: _inspect(run, epoch))
+    made_of = stamp(path, run.info_path(path)), team_models.digests()
+    return _inspections.get(path, made_of, lambda: _inspect(run, epoch))
 
 
 def _inspect(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
