@@ -10,6 +10,7 @@ from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, LoadCheckError
 from fashion_core.formats import save
 from fashion_core.formats.inspect import inspect
+from fashion_core.formats.untrusted.optimizer import frozen_in
 from fashion_core.loops import Evaluation, standard_error
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import LoadCheck
@@ -30,6 +31,7 @@ class ParentCheckpoint:
         self.content = save.load_checkpoint(self.path)
         self.config = self.run.record.config
         self.transfer = run.record.resumption.transfer if run.record.resumption else None
+        self.frozen = frozen_in(self.content)
         self.loss_last: float | None = self.content["loss"]
         self.optimizer_state = self.content["optimizer_state_dict"] if self._fits(run.record.config) else None
 

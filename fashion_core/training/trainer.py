@@ -185,7 +185,8 @@ class Trainer:
         parent = ParentCheckpoint(self.run)
         parent.load_into(self.model)
         if state := parent.optimizer_state:
-            loops.restore_optimizer(self.optimizer, state)
+            trained = [(name, one) for name, one in self.model.named_parameters() if one.requires_grad]
+            loops.restore_optimizer(self.optimizer, state, [one for name, one in trained if name in parent.frozen])
         return parent
 
     def _load(self, path: Path) -> save.Checkpoint:
