@@ -263,6 +263,8 @@ def _explain_one(detail: ErrorDetails) -> str:
         return message
     field = TrainConfig.model_fields.get(str(detail["loc"][-1]))
     label = field.title if field and field.title else path
+    if field and detail["type"] == "string_pattern_mismatch":
+        return f"{label} should be a name of small letters, digits and hyphens, not {detail['input']!r}"
     if detail["type"] in _UNKNOWN_OR_MISSING:
         return f"{path} {_UNKNOWN_OR_MISSING[detail['type']]}"
     message = message.removeprefix("Input ").removeprefix("String ")

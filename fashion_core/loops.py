@@ -1,7 +1,7 @@
 """The tutorial's two loops, train for one pass over some batches and measure, and the optimizers that they step."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -34,12 +34,17 @@ class TrainStep:
         return loss.detach()
 
 
-def train_loop(batches: Batches, model: nn.Module, train_step: Step) -> Iterator[Tensor]:
+def train_loop(
+    batches: Batches, model: nn.Module, train_step: Step, still: Sequence[nn.Module] = ()
+) -> Iterator[Tensor]:
     """Train on each batch as the caller asks for it, and yield its loss.
 
-    Between two batches the caller may check the time, change the learning rate, or leave.
+    Between two batches the caller may check the time, change the learning rate, or leave. The modules in ``still``
+    are used as in a test.
     """
     model.train()
+    for module in still:
+        module.eval()
     for inputs, labels in batches:
         yield train_step(inputs, labels)
 
@@ -112,19 +117,34 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
 def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
     """Load a saved state into an optimizer of the same kind; the options that settings decide stay as they are.
 
-    Each tensor is laid out as its parameter: a fused step goes through the memory of both side by side.
+    Each tensor is laid out as its parameter: a fused step goes through the memory of both side by side. What is kept
+    of a frozen parameter is left: it would be out of date once that is trained again.
     """
     (own,) = optimizer.param_groups
     (theirs,) = state["param_groups"]
     kept = {key: theirs[key] for key in _KEPT if key in theirs and key in own}
     used = _names_used(own, theirs)
-    states = {key: {name: values[name] for name in values if name in used} for key, values in state["state"].items()}
+    trained = {key for key, one in zip(theirs["params"], own["params"], strict=True) if one.requires_grad}
+    states = {
+        key: {name: values[name] for name in values if name in used}
+        for key, values in state["state"].items()
+        if key in trained
+    }
     groups = [{**own, **kept, "params": theirs["params"]}]
     optimizer.load_state_dict({"state": {key: one for key, one in states.items() if one}, "param_groups": groups})
     for parameter, values in optimizer.state.items():
         for name, value in values.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 values[name] = torch.empty_like(parameter).copy_(value)
+    if any(isinstance(values.get("momentum_buffer"), Tensor) for values in optimizer.state.values()):
+        _begin_momentum(optimizer)
+
+
+def _begin_momentum(optimizer: Optimizer) -> None:
+    """Give those that were frozen a buffer of zeros, which begins as none does: a fused step takes all or none."""
+    for parameter in optimizer.param_groups[0]["params"]:
+        if parameter.requires_grad and not optimizer.state[parameter]:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def _names_used(own: dict[str, Any], theirs: dict[str, Any]) -> set[str]:

@@ -212,10 +212,14 @@ def show_heading(chosen: saved_file.Chosen, saved: pd.DataFrame) -> None:
             housekeeping.confirm_delete(chosen.store, [chosen.run], chosen.file)
     if tables.is_resumed(saved, chosen.run, chosen.name):
         children = chosen.store.children(chosen.run, chosen.file)
-        names = ", ".join(common.plain(child.title) for child in children)
+        names = ", ".join(common.plain(_name_of_child(child)) for child in children)
         st.caption(texts.RESUMED_FROM_FILE.format(names=names))
     if chosen.damage:
         st.error(texts.DAMAGED.format(reason=common.plain(chosen.damage)), icon=":material/broken_image:")
+
+
+def _name_of_child(child: Run) -> str:
+    return texts.TRANSFERRED.format(name=child.title) if child.record.is_transfer else child.title
 
 
 def show_inside(chosen: saved_file.Chosen) -> None:

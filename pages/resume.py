@@ -17,8 +17,8 @@ from fashion_core.ui.checkpoints import saved_file
 from fashion_core.ui.texts import HELPED, HELPED_VIEW
 from pages import texts
 
-FIXED = ("name", "model", "epochs")  # not overridden: the checkpoint decides the model, epochs are additional ones
-ESSENTIAL = ("learning_rate", "batch_size", "optimizer", "schedule")
+FIXED = ("name", "epochs")  # not overridden: epochs are additional ones
+ESSENTIAL = ("learning_rate", "batch_size", "optimizer", "schedule", "dataset", "model")
 
 
 def main() -> None:
@@ -104,7 +104,9 @@ def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> No
         seeds = settings_form.ask_seeds(f"seeds {run.id} {epoch}")
     overrides = ask_overrides(run)
     epochs, several = ask_several(run, epoch, labels)
-    requests = [plan.ResumeRequest(at, additional, {**overrides, **more}) for at in epochs for more in several]
+    asked = [{**overrides, **more} for more in several]
+    freeze = resume.ask_freeze(run, asked)
+    requests = [plan.ResumeRequest(at, additional, one, freeze=freeze) for at in epochs for one in asked]
     resume.show_verdicts(run, requests, seeds)
     datasets = {request.overrides.get("dataset", run.record.config.dataset) for request in requests}
     ready = all(settings_form.is_ready(store, dataset) for dataset in datasets)

@@ -103,6 +103,7 @@ COMPARE = "Compare"
 DOWNLOAD = "Download"
 OPEN_RUN = "Open run"
 DELETE = "Delete…"
+TRANSFERRED = "{name} (transfer)"
 RESUMED_FROM_FILE = "Resumed from it: {names}"
 DAMAGED = "Damaged: {reason}."
 

@@ -28,7 +28,7 @@ GROUND = {"errors", "config", "files", "cache"}
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 LIBRARIES = {
     "torch": r"models|loops|devices|data\.batches|training|formats"
-    r"\.(save|load|export|import_file|describe_models|pickled_layers)|inference\.(engine|worker)|resume\.lesson_outputs|cli\.predict",
+    r"\.(save|load|export|import_file|describe_models|pickled_layers)|inference\.(engine|worker)|resume\.lesson\.outputs|cli\.predict",
     "streamlit": r"app|pages|ui",
     "altair": r"charts",
     "pandas": r"pages|charts|ui|(runs|resume)\.(tables|loss_curve)",
@@ -42,7 +42,7 @@ DOCUMENTED = {"os._exit"}
 """Names that look private and are not."""
 UNDOCUMENTED = re.compile(r"torch\.(cpu\.get_capabilities|backends\.mkldnn|jit\.optimized_execution|utils\.weak)")
 LIBRARY_INTERNALS = re.compile(r"torch\.utils\.weak|(torch|streamlit)(\.\w+)*\._")
-SERVER_WITHOUT_TORCH = r"pages|ui|cli\.main|access|charts|runs|resume\.(?!lesson_outputs)|errors|config|files|cache"
+SERVER_WITHOUT_TORCH = r"pages|ui|cli\.main|access|charts|runs|resume\.(?!lesson\.outputs)|errors|config|files|cache"
 LIGHT_WITHOUT_BROWSER = r"cli|access|training|formats|inference|data|runs\.(?!tables|loss_curve)"
 
 

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fashion_core.config import DATASET_LABELS, PRESETS, TRAINING_IMAGES, TrainConfig, parse_config, settings, variable
+from fashion_core.config import (
+    DATASET_LABELS,
+    MODEL_LABELS,
+    PRESETS,
+    TRAINING_IMAGES,
+    TrainConfig,
+    parse_config,
+    settings,
+    variable,
+)
 from fashion_core.errors import ConfigError
 
 
@@ -41,7 +50,7 @@ def test_defaults_are_the_tutorials() -> None:
         ({"device": "tpu"}, "Device should be auto or cpu or mps or cuda or cuda:N, not 'tpu'."),
         ({"device": "cpu\n"}, "Device should be auto or cpu or mps or cuda or cuda:N, not 'cpu\\n'."),
         ({"name": "two\nlines"}, "Name should be one line of printable characters, not 'two\\nlines'."),
-        ({"model": "vgg"}, "Model should be 'mlp', 'cnn' or 'resnet18', not 'vgg'."),
+        ({"model": "VGG 16"}, "Model should be a name of small letters, digits and hyphens, not 'VGG 16'."),
         ({"colour": "red"}, "colour is not a setting of this version."),
         (
             {"batch_size": 20_000},
@@ -105,10 +114,11 @@ def test_settings_give_the_bounds_that_are_checked() -> None:
 
 
 def test_settings_give_the_choices_that_are_allowed() -> None:
+    named = {"dataset": tuple(DATASET_LABELS), "model": tuple(MODEL_LABELS)}  # others may be added
     for setting in settings():
         annotation = TrainConfig.model_fields[setting.name].annotation
         literal = get_args(annotation) if get_origin(annotation) is Literal else ()
-        assert setting.choices == (tuple(DATASET_LABELS) if setting.name == "dataset" else literal)
+        assert setting.choices == named.get(setting.name, literal)
         for choice in setting.choices:
             parse_config({setting.name: choice, "batch_size": 64})
 

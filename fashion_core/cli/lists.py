@@ -1,7 +1,7 @@
 """The commands that tell about runs: runs, show, compare, audit."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -26,6 +26,9 @@ from fashion_core.runs.schema import CONTINUABLE_STATES, UNDER_WAY_STATES, epoch
 from fashion_core.runs.store import RunStore
 from fashion_core.training import torchrun
 
+_TRANSFER = "  tensors: {kept:,} kept, {new:,} new, {left:,} left behind"
+_FROZEN_ONE = "  frozen: {count:,} tensor, which training leaves as it is"
+_FROZEN_MANY = "  frozen: {count:,} tensors, which training leaves as they are"
 _RESTARTED_ONE = "  restarted: once, as one of its processes had died"
 _RESTARTED_MANY = "  restarted: {count} times, as one of its processes had died"
 
@@ -92,6 +95,10 @@ def show_run(options: argparse.Namespace) -> None:
         line, resumption = f"  resumed from: epoch {parent['epoch']} of {parent['run']}", record["resumption"]
         known = f" ({printable(resumption['parent_name'])}), {resumption['verdict']}" if resumption else ""
         lines.append(f"{line}{known}")
+        if resumption and resumption["transfer"]:
+            lines.append(_TRANSFER.format(**_counts(resumption["transfer"])))
+    if record["frozen"]:
+        lines.append(counted(len(record["frozen"]), _FROZEN_ONE, _FROZEN_MANY))
     lines += (f"  {key}: {value}" for key, value in record["config"].items())
     if record["model_sha256"]:
         lines.append(f"  model source: SHA-256 {record['model_sha256']}, kept as {run.model_source_path}")
@@ -108,6 +115,10 @@ def show_run(options: argparse.Namespace) -> None:
     if record["state"] in CONTINUABLE_STATES and run.record.config.processes > 1:
         lines.append(f"on several hosts: {torchrun.command(run.id)}")
     answer(options, record, lines)
+
+
+def _counts(transfer: Mapping[str, Any]) -> dict[str, int]:
+    return {"kept": transfer["kept"], **{name: len(transfer[name]) for name in ("new", "left")}}
 
 
 def compare_runs(options: argparse.Namespace) -> None:

@@ -56,6 +56,8 @@ def _parser(first: str) -> argparse.ArgumentParser:
     if first == "importer":  # called once the gate is passed
         importer = _add(commands, "importer", files.import_file_for_server, "import a file for the server")
         _add_import_arguments(importer)
+    if first == "adder":  # called once the gate is passed
+        data.add_for_server_command(commands)
     if first == "describe-models":
         describe = _add(commands, "describe-models", models.describe_models, "describe a team's models", "module")
         describe.add_argument("--shape", type=models.shape_of, required=True)
@@ -75,6 +77,8 @@ def _add_run_commands(commands: Any) -> None:
     resume.add_argument("epoch", help="the epoch of the checkpoint, several as 0,2,5, or all")
     additional = "additional epochs (default: as many as the run had left, at least 1)"
     resume.add_argument("--epochs", type=int, help=additional)
+    freeze = "leave the layers that are kept as they are, all but the head; or train those that its parent left"
+    resume.add_argument("--freeze", action=argparse.BooleanOptionalAction, help=freeze)
     _add_start_flags(resume)
     _add_flags(resume, SETTINGS.keys() - {"epochs"})
     _add(commands, "audit", lists.show_audit, "show who did what, and when").add_argument("run", nargs="?")

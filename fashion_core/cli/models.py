@@ -69,11 +69,12 @@ def describe_models(options: argparse.Namespace) -> None:
 
 
 def run_lesson(options: argparse.Namespace) -> None:
-    from fashion_core.resume import lesson, lesson_outputs
+    from fashion_core.resume import lesson
+    from fashion_core.resume.lesson import outputs
 
     store = RunStore()
     run = store.get(options.run)
-    found = lesson_outputs.losses(run, lesson.last_run(store, run)) if options.losses else lesson_outputs.outputs(run)
+    found = outputs.losses(run, lesson.last_run(store, run)) if options.losses else outputs.outputs(run)
     texts = ([f"--- {name}", *(f"{key}: {value}" for key, value in said.items())] for name, said in found.items())
     answer(options, found, chain.from_iterable(text.splitlines() for text in chain.from_iterable(texts)))
 

@@ -3,7 +3,7 @@
 import argparse
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from itertools import chain
@@ -21,7 +21,7 @@ from fashion_core.errors import (
     one_line,
     printable,
 )
-from fashion_core.resume import answers, comparison, plan, reasons, repeats, verdict
+from fashion_core.resume import answers, comparison, plan, reasons, repeats, texts, transfer, verdict
 from fashion_core.resume.labels import points
 from fashion_core.runs import metrics, queue, torch_process
 from fashion_core.runs.launchers import engines
@@ -31,6 +31,7 @@ from fashion_core.runs.store import RunStore, epoch_number
 from fashion_core.training import torchrun
 
 _ON_EACH_HOST = "On each host, for {name}: {command}"
+_NO_LAYERS: Mapping[str, object] = {}
 _HERE = "`python -m fashion_core continue {run}` starts {name}."
 
 
@@ -49,18 +50,39 @@ def resume_run(options: argparse.Namespace) -> None:
     overrides, additional = given_settings(options), options.epochs
     overrides.pop("epochs", None)
     requests = [
-        plan.ResumeRequest(epoch, plan.planned_epochs(parent, epoch) if additional is None else additional, overrides)
+        plan.ResumeRequest(
+            epoch,
+            plan.planned_epochs(parent, epoch) if additional is None else additional,
+            overrides,
+            freeze=options.freeze,
+        )
         for epoch in _epochs(options.epoch, parent)
     ]
     requests = plan.with_seeds(parent, requests, options.seeds)
+    plans = plan.plan_runs(parent, requests)
     if not options.json:
-        for planned in plan.plan_runs(parent, requests):
-            why = map(printable, reasons.texts(planned.verdict.reasons))
-            print(f"from epoch {planned.epoch}: {'; '.join([planned.verdict.kind, *why])}", file=options.output)
+        answer(options, None, _plan_lines(plans))
     with signals_explained() as runs:
         runs += actions.resume(parent, requests, here=not options.no_start)
         _say_cautions(runs)
-        _follow_all(options, actions, runs)
+        layers = {run.id: one.layers.as_rows(one.frozen) for run, one in zip(runs, plans, strict=True) if one.layers}
+        _follow_all(options, actions, runs, layers)
+
+
+def _plan_lines(plans: Sequence[plan.Plan]) -> Iterator[str]:
+    """The layers of each transfer, and the verdict of each plan."""
+    for layers, frozen in plan.layer_tables(plans):
+        yield from _layer_lines(layers, frozen)
+    for planned in plans:
+        why = reasons.texts(planned.verdict.reasons)
+        yield f"from epoch {planned.epoch}: {'; '.join([planned.verdict.kind, *why])}"
+
+
+def _layer_lines(layers: transfer.Layers, frozen: Sequence[str]) -> Iterator[str]:
+    rows = [texts.LAYER_COLUMNS, *(row.cells(frozen) for row in layers.rows)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 @contextmanager
@@ -132,14 +154,19 @@ def _continue_together(options: argparse.Namespace, actions: gate.Actions) -> Ne
     torchrun.leave(status)
 
 
-def _follow_all(options: argparse.Namespace, actions: gate.Actions, runs: Sequence[Run]) -> None:
-    """Raises ``RunStateError`` for the first run that has not finished, after all have ended."""
+def _follow_all(
+    options: argparse.Namespace, actions: gate.Actions, runs: Sequence[Run], layers: Mapping[str, object] = _NO_LAYERS
+) -> None:
+    """Raises ``RunStateError`` for the first run that has not finished, after all have ended.
+
+    ``layers`` are those of each run that is a transfer, for its record.
+    """
     if getattr(options, "no_start", False):
-        answer(options, _one_or_all(_records(actions.store, runs)), map(_how_to_start, runs))
+        answer(options, _one_or_all(_records(actions.store, runs, layers)), map(_how_to_start, runs))
         return
     wait_for(options, actions, runs)
     if options.json:
-        answer(options, _one_or_all(_records(actions.store, runs)), ())
+        answer(options, _one_or_all(_records(actions.store, runs, layers)), ())
     else:
         answer(options, None, _mean_lines(actions.store, runs))
     check_finished(runs)
@@ -175,10 +202,12 @@ def check_finished(runs: Sequence[Run]) -> None:
             )
 
 
-def _records(store: RunStore, runs: Sequence[Run]) -> list[dict[str, Any]]:
+def _records(store: RunStore, runs: Sequence[Run], layers: Mapping[str, object]) -> list[dict[str, Any]]:
     """The record of each run; in ``over_seeds`` of those that were repeated stands what they say together."""
     records, means = [run_record(run) for run in runs], _final_means(store, runs)
     for record in records:
+        if record["id"] in layers:
+            record["layers"] = layers[record["id"]]
         if repeat := record["repeat"]:
             found = means.get(repeat["group"])
             record["over_seeds"] = found and asdict(found)

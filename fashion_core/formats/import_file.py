@@ -17,7 +17,7 @@ from fashion_core.files import now
 from fashion_core.formats import save
 from fashion_core.formats.load import LoadedModel, load
 from fashion_core.formats.shapes import misfit
-from fashion_core.formats.untrusted.optimizer import family
+from fashion_core.formats.untrusted.optimizer import FROZEN_KEY, family
 from fashion_core.formats.untrusted.validate import DATASET_KEY
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, FileInfo, Labels, SavedFormat, Source, Status
@@ -62,6 +62,8 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
     content |= {"optimizer_state_dict": loaded.optimizer_state, "loss": loaded.loss, **loaded.extras}
     if dataset == loaded.dataset:
         content[DATASET_KEY] = dataset.model_dump(mode="json")
+    if loaded.frozen:
+        content[FROZEN_KEY] = [*loaded.frozen]
 
     def fill(draft: Run) -> None:
         with files.writing(draft.original_path) as file, path.open("rb") as original:
@@ -77,7 +79,9 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
     versions = {"python": platform.python_version(), "torch": metadata.version("torch")}
     here = {"device": "cpu", "threads": devices.automatic_threads(), "mkl": devices.mkl_order()}
     environment = Environment.model_validate(loaded.extras.get("environment", versions | here))
-    return store.create(config, environment, source=source, labels=labels, fill=fill, dataset=dataset)
+    return store.create(
+        config, environment, source=source, labels=labels, fill=fill, dataset=dataset, frozen=loaded.frozen
+    )
 
 
 def _settings(loaded: LoadedModel) -> tuple[dict[str, Any], list[str]]:

@@ -11,7 +11,7 @@ from fashion_core.config import Shape
 from fashion_core.data.description import Description
 from fashion_core.formats.inspect import format_of, notes_on
 from fashion_core.formats.untrusted.blueprints import sizes_of
-from fashion_core.formats.untrusted.optimizer import SavedOptimizer, find_optimizer
+from fashion_core.formats.untrusted.optimizer import SavedOptimizer, find_optimizer, frozen_in
 from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.formats.untrusted.saved_file import SavedFile
 from fashion_core.formats.untrusted.validate import check, check_finite, described, own_part, trained_on
@@ -36,6 +36,7 @@ class LoadedModel:
     notes: tuple[str, ...] = ()  # a sentence for each thing that was not plain
     trained_on: dict[str, str] = field(default_factory=dict)  # its dataset and pixels, if the file says them
     dataset: Description | None = None  # what the file says of a dataset that was added
+    frozen: tuple[str, ...] = ()  # the tensors that a checkpoint of this app says were not trained
 
 
 def load(path: Path, weights: str | None = None, dataset: Description | None = None) -> LoadedModel:
@@ -71,7 +72,15 @@ def load(path: Path, weights: str | None = None, dataset: Description | None = N
         notes=notes_on(found, optimizer),
         trained_on=trained_on(file),
         dataset=described(file.content),
+        frozen=_frozen(file, model),
     )
+
+
+def _frozen(file: SavedFile, model: nn.Module) -> tuple[str, ...]:
+    """In the model's order; nothing where that would leave nothing to train."""
+    said = frozen_in(file.content) if own_part(file.content) else frozenset()
+    trains = any(name not in said for name, _ in model.named_parameters())
+    return tuple(name for name in model.state_dict() if name in said) if trains else ()
 
 
 def _with_tensors(file: SavedFile, content: Any) -> Any:

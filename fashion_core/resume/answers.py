@@ -38,7 +38,7 @@ def answered(rows: Sequence[Compared], latest: bool = True) -> list[Answered]:
     """The answer of each resume that has ended an epoch; runs that changed dataset have none."""
     groups: dict[tuple[str | int, str], list[Compared]] = defaultdict(list)
     for number, row in enumerate(rows):
-        if not row.changed_dataset:
+        if not row.transferred:
             groups[row.seed_group or number, row.dataset].append(row)
     return [found for group in groups.values() if (found := _answered(group, latest))]
 
@@ -65,7 +65,7 @@ def _answer(change: OverSeeds) -> Answer:
 
 def sentence(rows: Sequence[Compared], latest: bool = True) -> str:
     """The answer to "did resuming help?" on one dataset in a few sentences; runs that changed theirs do not count."""
-    same, found = [row for row in rows if not row.changed_dataset], answered(rows, latest)
+    same, found = [row for row in rows if not row.transferred], answered(rows, latest)
     parts = [_answers(found)] if found else [texts.NO_EPOCH_ENDED] if same else []
     if any(one.over_seeds for one in found):
         parts.append(texts.SEEDS_COUNT_ONCE)

@@ -20,7 +20,7 @@ _COMPARED_KEYS = ("model_state_dict", "optimizer_state_dict")
 class BitwiseCheck:
     """How the epochs that both parent and child trained compare."""
 
-    kind: Literal["identical", "different", "none"]  # none if there is no such epoch yet
+    kind: Literal["identical", "different", "none"]  # none if there is no such epoch yet, and of a transfer
     epoch: int | None = None  # the first one that differs; the last one compared if all are identical
     tensors: int = 0  # of two checkpoints; 0 if no epoch has both of them any more
     reasons: tuple[Message | str, ...] = ()  # why they may differ, from what was different at the start
@@ -50,6 +50,8 @@ def _check(child: Run, parent: Run, saved: int | None) -> BitwiseCheck:
     if not both:
         return BitwiseCheck("none")
     resumption = child.record.resumption
+    if child.record.is_transfer:
+        return BitwiseCheck("none")
     reasons = resumption.reasons if resumption else ()
     for epoch in both:
         if theirs[epoch] != ours[epoch]:

@@ -88,9 +88,14 @@ class Compared:
         """Whether its checkpoint was trained on other images: a lower loss says that these became known to it."""
         return "dataset" in self.changes
 
+    @property
+    def transferred(self) -> bool:
+        """Whether its checkpoint is one of another dataset or model: their losses can't be compared."""
+        return self.changed_dataset or "model" in self.changes
+
     def said(self, now: LossNow) -> str:
         """The answer as people read it, beside which stands whether it counts."""
-        return now.answer + (texts.NOT_COUNTED if self.changed_dataset else "")
+        return now.answer + (texts.NOT_COUNTED if self.transferred else "")
 
 
 _rows: Cache[Compared | None] = Cache(MOST_RUNS)
@@ -193,11 +198,17 @@ def _progress(store: RunStore) -> Iterator[tuple[object, ...]]:
             yield run.id, state, *map(identity, (run.labels_path, *written))
 
 
+_RECORDED = (
+    "run", "name", "state", "dataset", "changed_dataset", "transferred", "parent", "parent_name", "parent_exists",
+    "epoch",
+)  # fmt: skip
+
+
 def as_record(row: Compared) -> dict[str, object]:
     """The row as ``compare --json`` prints it; ``standard_error`` is that of the latest paired difference."""
-    latest, of_parent = row.latest, ("parent", "parent_name", "parent_exists", "epoch")
+    latest = row.latest
     return {
-        **{name: getattr(row, name) for name in ("run", "name", "state", "dataset", "changed_dataset", *of_parent)},
+        **{name: getattr(row, name) for name in _RECORDED},
         "loss_last": row.check.loss_last,
         "loss_check": row.check.loss_check,
         "loss_check_standard_error": row.check.standard_error,

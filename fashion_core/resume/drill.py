@@ -102,6 +102,7 @@ def start_twin(store: RunStore, run: Run) -> Run | None:
         resumption=record.resumption,
         labels=labels,
         twin_of=run.id,
+        frozen=record.frozen,
     )
     queue.advance(store)
     return made
@@ -135,7 +136,7 @@ def _twins(store: RunStore, run: Run) -> Iterator[Run]:
 
 def _asked_the_same(one: RunRecord, other: RunRecord) -> bool:
     """Whether all that decides the bits is the same; nothing is copied, as a page asks of a thousand runs a second."""
-    if (one.parent, one.environment, one.images) != (other.parent, other.environment, other.images):
+    if any(getattr(one, name) != getattr(other, name) for name in ("parent", "environment", "images", "frozen")):
         return False
     return all(getattr(one.config, name) == getattr(other.config, name) for name in _SETTINGS)
 

@@ -11,6 +11,7 @@ from fashion_core.data.description import describe, resolved
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, cut_middle, printable
 from fashion_core.resume import reasons, texts
 from fashion_core.resume.labels import short_label
+from fashion_core.resume.transfer import Layers, frozen_of, layers_of
 from fashion_core.resume.verdict import Verdict, changes, check_epoch, inspect_checkpoint, judge
 from fashion_core.runs import queue, team_models, torch_process
 from fashion_core.runs.run import Run
@@ -31,8 +32,6 @@ def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str
     parent = run.record.config
     if additional < 1:
         raise ConfigError(texts.TOO_FEW_EPOCHS.format(additional=additional))
-    if overrides.get("model", parent.model) != parent.model:
-        raise ConfigError(texts.OTHER_MODEL.format(parent=parent.model, model=overrides["model"]))
     config = _on_its_dataset(run, {**parent.model_dump(), **overrides, "epochs": epoch + 1 + additional}, overrides)
     if "name" in overrides:
         return config
@@ -43,11 +42,9 @@ def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str
 
 def _on_its_dataset(run: Run, asked: dict[str, Any], overrides: Mapping[str, Any]) -> TrainConfig:
     parent, found = run.record.description, describe(parse_config(asked).dataset)
-    if found.sha256 != parent.sha256:
-        if asked["train_images"] == parent.train and "train_images" not in overrides:
-            asked["train_images"] = 0  # all of the other one, too
-        if found.shape != parent.shape:
-            raise ConfigError(texts.OTHER_SHAPE.format(before=parent.in_words, after=found.in_words))
+    is_another, images = found.sha256 != parent.sha256, asked["train_images"]
+    if is_another and "train_images" not in overrides and (images == parent.train or images > found.train):
+        asked["train_images"] = 0  # all of the other one, too
     config = resolved(parse_config(asked))
     team_models.check(config.model, found.shape)
     return config
@@ -59,6 +56,7 @@ class ResumeRequest:
     additional: int
     overrides: Mapping[str, Any]
     repeat: Repeat | None = None
+    freeze: bool | None = None  # whether what is kept stays as it is; None: where the parent's did
 
 
 def with_seeds(run: Run, requests: Sequence[ResumeRequest], seeds: int) -> list[ResumeRequest]:
@@ -83,18 +81,31 @@ class Plan:
     environment: Environment
     verdict: Verdict
     repeat: Repeat | None
+    layers: Layers | None  # of a transfer
+    frozen: tuple[str, ...]  # the tensors that are not trained
 
 
 def plan_runs(run: Run, requests: Sequence[ResumeRequest]) -> list[Plan]:
-    """What each request will produce. Raises ``RunNotFoundError``, ``ConfigError``, ``DeviceError``, ``DiskError``."""
+    """What each request will produce.
+
+    Raises ``RunNotFoundError``, ``ConfigError``, ``DataError``, ``DeviceError``, ``DamagedFileError``, ``DiskError``.
+    """
     found = {epoch: inspect_checkpoint(run, epoch) for epoch in dict.fromkeys(request.epoch for request in requests)}
     plans = []
     for request in requests:
         config = resumed_config(run, request.epoch, request.additional, request.overrides)
         environment = torch_process.environment_to_resume(run.record.environment, config)
-        verdict = judge(found[request.epoch], run.record, config, environment)
-        plans.append(Plan(request.epoch, config, environment, verdict, request.repeat))
+        can_be_used = found[request.epoch].kind not in ("damaged", "not usable")
+        layers = layers_of(run.record, config) if can_be_used else None
+        frozen = frozen_of(run, config, layers, request.freeze) if can_be_used else ()
+        verdict = judge(found[request.epoch], run.record, config, environment, layers, frozen)
+        plans.append(Plan(request.epoch, config, environment, verdict, request.repeat, layers, frozen))
     return plans
+
+
+def layer_tables(plans: Sequence[Plan]) -> list[tuple[Layers, tuple[str, ...]]]:
+    """The layers of the transfers among them, with those that are frozen; each table once."""
+    return list(dict.fromkeys((planned.layers, planned.frozen) for planned in plans if planned.layers))
 
 
 def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest], *, here: bool = True) -> list[Run]:
@@ -115,9 +126,10 @@ def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest], *, here
                 verdict=planned.verdict.kind,
                 reasons=planned.verdict.reasons,
                 group=group,
+                transfer=planned.layers.as_record(bool(planned.frozen)) if planned.layers else None,
             )
             parent = Parent(run=run.id, epoch=planned.epoch)
-            asked: dict[str, Any] = {"resumption": resumption, "repeat": planned.repeat}
+            asked: dict[str, Any] = {"resumption": resumption, "repeat": planned.repeat, "frozen": planned.frozen}
             child = store.create(planned.config, planned.environment, parent, state=queue.first_state(here), **asked)
             made.append(child)
             # from now on it can't be deleted, but it may have been just before

@@ -18,7 +18,18 @@ _TEXTS: Final = {
     "no environment": "it does not carry the environment it was trained in (device, processor, threads, torch)",
     "setting": "{setting} {before} → {after}",
     "fresh optimizer": "{after} starts fresh: the state of {before} is not used",
+    "fresh state": "{after} starts fresh: the state in the checkpoint is one for other layers",
     "other dataset": "DIFFERENT DATASET: the checkpoint was trained on other images",
+    "all kept": "all {kept:,} tensors are kept",
+    "some new": "{kept:,} of {count:,} tensors are kept, {new:,} are new: {layers}",
+    "some left behind": "all {kept:,} tensors are kept, {left:,} of the checkpoint are left behind: {layers}",
+    "some new and left behind": (
+        "{kept:,} of {count:,} tensors are kept, {new:,} are new: {layers}; {left:,} of the checkpoint are left behind"
+    ),
+    "frozen": "{count:,} of {tensors:,} tensors are frozen: training leaves them as they are",
+    "no longer frozen": (
+        "{count:,} of {tensors:,} tensors were frozen and are trained too; the optimizer begins anew with them"
+    ),
     "model source": "the source of {model} has changed since: the same weights may mean something else",
     "cosine": "the cosine reaches zero after epoch {after} instead of {before}",
     "device": "device {before} → {after}: rounding differs",

@@ -52,11 +52,11 @@ def compared_frame(rows: Sequence[Compared], latest: bool, sort: Sort) -> pd.Dat
     """One row per resumed run of one dataset that has ended an epoch: ``COMPARED_COLUMNS``.
 
     The rows of a checkpoint stay together, under its heading ``group``; checkpoints stand in the order of their first
-    row. Runs on other images or pixels than their checkpoint have a heading of their own, because their ``loss_last``
-    is another. The ``label`` of a run that still trains ends in "…"; ``changed`` gives in full what its ``label`` may
-    cut. ``low`` and ``high`` bound the noise around ``loss_last``: twice the standard error of this run's own
-    paired differences; ``change`` is a share of ``loss_last``, ``percent`` the same as text;
-    ``answer`` says of a run on another dataset than its checkpoint that it is not counted.
+    row. Runs of other images, pixels or another model than their checkpoint have a heading of their own, because
+    their ``loss_last`` is another. The ``label`` of a run that still trains ends in "…"; ``changed`` gives in full
+    what its ``label`` may cut. ``low`` and ``high`` bound the noise around ``loss_last``: twice the standard error of
+    this run's own paired differences; ``change`` is a share of ``loss_last``, ``percent`` the same as text;
+    ``answer`` says of a run on another dataset or model than its checkpoint that it is not counted.
     """
     labels = unique_labels((row.run, (row.parent, row.epoch), row.changes) for row in rows)
     names = _parent_names(rows)
@@ -88,7 +88,9 @@ def _compared_row(row: Compared, now: LossNow, label: str, parent: str) -> dict[
 def _heading(row: Compared, parent: str) -> str:
     parts = [parent, texts.EPOCH.format(epoch=row.epoch)]
     if dataset := row.changes.get("dataset"):
-        parts.append(texts.FROM_DATASET.format(dataset=images_label(str(dataset.before))))
+        parts.append(texts.FROM.format(origin=images_label(str(dataset.before))))
+    if model := row.changes.get("model"):
+        parts.append(texts.FROM.format(origin=model.before))
     if pixels := row.changes.get("pixels"):
         parts.append(texts.PIXELS.format(pixels=pixels.after))
     return " · ".join(parts if row.parent_exists else [*parts, texts.DELETED])
@@ -120,7 +122,7 @@ def branches_frame(rows: Sequence[Compared], losses: Losses, latest: bool = True
     ended = {row.run: (row, now) for row in rows if (now := row.now(latest))}
     names = _parent_names(rows)
     points: list[tuple[Any, ...]] = []
-    same = (row.parent for row, _ in ended.values() if not row.changed_dataset)
+    same = (row.parent for row, _ in ended.values() if not row.transferred)
     for run in dict.fromkeys(parent for parent in same if parent not in ended):
         points += [(run, names[run], None, *point, "parent", None) for point in _thinned(losses[run], _CURVE_POINTS)]
     most = max(_FEWEST_POINTS, min(_CURVE_POINTS, _POINTS // max(len(ended), 1)))
@@ -158,6 +160,7 @@ class Lane:
     parent: str | None
     branched: int  # the epoch that it was resumed from; −1 if it was not resumed
     changes: Mapping[str, Change] | None
+    is_transfer: bool
     dots: tuple[_Dot, ...]
     lowest: _Dot | None  # of the saved ones, if their dataset is known
 
@@ -207,7 +210,8 @@ def _read(run: Run) -> Lane | None:
             dataset = images_label(record.images)
             if "dataset" not in record.trained_on:
                 dataset, lowest = texts.ASSUMED_DATASET.format(dataset=dataset), None
-            return Lane(run.id, run.title, dataset, parent, record.first_epoch - 1, changes, dots, lowest)
+            branched, is_transfer = record.first_epoch - 1, record.is_transfer
+            return Lane(run.id, run.title, dataset, parent, branched, changes, is_transfer, dots, lowest)
     return None
 
 
@@ -245,6 +249,7 @@ def part_frames(parts: Sequence[Sequence[Tree]], number: int) -> tuple[pd.DataFr
     dots: list[tuple[Any, ...]] = []
     for lane in lanes:
         change = labels.get(lane.run, "")
+        change = texts.TRANSFER.format(change=change) if lane.is_transfer else change
         is_root, is_best = lane.parent not in places, lane.run in best
         dots += _dots(lane, places[lane.run], is_root, change, branched[lane.run], is_best)
     links = [

@@ -3,11 +3,14 @@
 from typing import Literal
 
 Told = Literal["too few", "within luck", "beyond luck"]
+Fate = Literal["kept", "new", "left behind"]
+WhyNotKept = Literal["absent", "shape", "classes", "surplus"]
 
 # What a resumed run changed, and how far its loss moved, in few letters
 SAME_SETTINGS = "same settings"
 SHORT_CHANGES = {  # of settings that change the numbers, the weightiest first; others are left out
     "dataset": "on {after}",
+    "model": "as {after}",
     "learning_rate": "lr {after:g}",
     "optimizer": "→ {after}",
     "batch_size": "batch {before} → {after}",
@@ -32,14 +35,26 @@ FROM_ZERO = "from 0"
 
 # Planning: names of runs, and what can't be
 TOO_FEW_EPOCHS = "Additional epochs should be at least 1, not {additional}."
-OTHER_SHAPE = (
-    "The checkpoint's model is one for {before}, which does not fit {after}: choose a dataset of the same form, or "
-    "train a model on that one from the start."
+NOTHING_KEPT = (
+    "Nothing of the checkpoint's {parent} fits {model} for {data}, as no tensor has the same name and shape: "
+    "train {model} from the start."
 )
-OTHER_MODEL = (
-    "The checkpoint holds the weights of {parent}; they don't fit {model}: "
-    "leave the model as it is, or train {model} from the start."
-)
+NOTHING_TO_FREEZE = "Only the head would be kept, which is always trained: leave freeze off."
+NO_HEAD = "All of {model} would be frozen, and nothing trained: leave freeze off."
+
+# What is kept of a checkpoint, tensor by tensor
+WHY_NOT_KEPT: dict[WhyNotKept, str] = {
+    "absent": "the checkpoint has none of that name",
+    "shape": "it has another shape",
+    "classes": "it stands for other classes",
+    "surplus": "the model has none of that name",
+}
+LAYER_COLUMNS = ("tensor", "what becomes of it", "in the checkpoint", "in the model")
+NO_TENSOR = "–"
+FATES: dict[Fate, str] = {"kept": "✓ kept", "new": "◆ new", "left behind": "○ left behind"}
+FROZEN = "■ kept, frozen"
+BECAUSE = "{fate}: {why}"
+UNKNOWN_FROZEN = "it names frozen tensors that its model does not have"
 
 # The checkpoints of a run, where it lacks the one that was asked for
 HAS_NO_CHECKPOINT = "Run {run} has no checkpoint of epoch {epoch}; it has none."
@@ -62,8 +77,8 @@ ONE_SEED_ONE = "{count} of them has one seed only, which can't tell help from lu
 ONE_SEED_MANY = "{count} of them have one seed only, which can't tell help from luck."
 MEASURED_HERE_ONE = "{count} of them compares with a loss measured here: the stored one was measured otherwise."
 MEASURED_HERE_MANY = "{count} of them compare with a loss measured here: the stored one was measured otherwise."
-OTHER_DATASET_ONE = "{count} run that was resumed onto another dataset is not counted."
-OTHER_DATASET_MANY = "{count} runs that were resumed onto another dataset are not counted."
+OTHER_DATASET_ONE = "{count} run that was resumed onto another dataset or model is not counted."
+OTHER_DATASET_MANY = "{count} runs that were resumed onto another dataset or model are not counted."
 NOT_COUNTED = ", not counted"  # after an answer
 ENDED_WITHOUT_EPOCH = "Ended without an epoch: {count}."
 STILL_TRAINING = "Still training: {count}."
@@ -86,7 +101,8 @@ OVER_SEEDS: dict[Told, str] = {
 
 # Headings and labels of charts and tables
 EPOCH = "epoch {epoch}"
-FROM_DATASET = "from {dataset}"
+TRANSFER = "transfer: {change}"
+FROM = "from {origin}"
 PIXELS = "{pixels} pixels"
 DELETED = "deleted"
 ASSUMED_DATASET = "{dataset} (assumed)"

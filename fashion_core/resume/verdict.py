@@ -1,6 +1,6 @@
 """The verdict on resuming from a checkpoint: exact, or what is missing or different, before anything is written."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fashion_core.cache import Cache, stamp
@@ -8,7 +8,9 @@ from fashion_core.config import TrainConfig, settings
 from fashion_core.data.description import describe, images_here
 from fashion_core.errors import DamagedFileError, DiskError, RefusedFileError, RunNotFoundError, UnfitFileError
 from fashion_core.formats import inspect
+from fashion_core.formats.untrusted.blueprints import sizes_of
 from fashion_core.resume import reasons, texts
+from fashion_core.resume.transfer import Layers
 from fashion_core.runs import team_models
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Change, Environment, Message, RunRecord, VerdictKind
@@ -104,25 +106,53 @@ def _left_an_optimizer_out(run: Run) -> bool:
         return False
 
 
-def judge(found: Verdict, parent: RunRecord, config: TrainConfig, environment: Environment) -> Verdict:
+def judge(
+    found: Verdict,
+    parent: RunRecord,
+    config: TrainConfig,
+    environment: Environment,
+    layers: Layers | None = None,
+    frozen: Sequence[str] = (),
+) -> Verdict:
+    """The verdict with these settings; ``layers`` are those of a transfer, ``frozen`` what is not trained."""
     if found.kind in ("damaged", "not usable"):
         return found
-    different = (*_different(parent, config), *parent.environment.differences(environment))
+    different = (
+        *_different(parent, config, layers),
+        *_differently_frozen(parent, config, layers, frozen),
+        *parent.environment.differences(environment),
+    )
     kind: VerdictKind = "approximate" if found.kind == "exact" and different else found.kind
-    return Verdict(kind, (*found.reasons, *different))
+    return Verdict("transfer" if layers else kind, (*found.reasons, *different))
 
 
-def _different(record: RunRecord, config: TrainConfig) -> Iterator[Message]:
+def _differently_frozen(
+    record: RunRecord, config: TrainConfig, layers: Layers | None, frozen: Sequence[str]
+) -> Iterator[Message]:
+    own, before = sizes_of(config.model, describe(config.dataset).shape), {*record.frozen}
+    if frozen and (layers or {*frozen} != before):
+        yield Message(id="frozen", values={"count": len(frozen), "tensors": len(own)})
+    kept = {*layers.names("kept")} if layers else {*own}
+    if trained := (before & kept) - {*frozen}:
+        yield Message(id="no longer frozen", values={"count": len(trained), "tensors": len(own)})
+
+
+def _different(record: RunRecord, config: TrainConfig, layers: Layers | None) -> Iterator[Message]:
     parent, changed = record.config, changes(record, config)
     for name, change in changed.items():
         if name not in _NO_CHANGE:
             yield reasons.changed(name, change)
     if parent.optimizer != config.optimizer:
         yield Message(id="fresh optimizer", values={"before": parent.optimizer, "after": config.optimizer})
-    if record.model_sha256 != team_models.sha256_of(config.model, describe(config.dataset).shape):
+    elif layers and not layers.same_parameters:
+        yield Message(id="fresh state", values={"after": config.optimizer})
+    source = team_models.sha256_of(config.model, describe(config.dataset).shape)
+    if "model" not in changed and record.model_sha256 != source:
         yield Message(id="model source", values={"model": config.model})
     if "dataset" in changed:
         yield Message(id="other dataset")
+    if layers:
+        yield layers.told
     if parent.processes != config.processes:
         yield Message(id="processes", values={"before": parent.processes, "after": config.processes})
     if config.schedule == parent.schedule == "cosine" and config.epochs != parent.epochs:

@@ -7,13 +7,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from fashion_core import files
 from fashion_core.cache import MOST_RUNS, Cache, stamp
 from fashion_core.config import MAX_NAME, MAX_SEEDS, TrainConfig, explain
 from fashion_core.data.description import BUILT_IN, Description, images_here, images_label, images_of
-from fashion_core.errors import ConfigError, DamagedFileError, DataError, cut_middle
+from fashion_core.errors import ConfigError, DamagedFileError, DataError, cut_middle, is_one_line
 from fashion_core.runs.processes import ProcessId
 
 State = Literal["queued", "running", "stopping", "stopped", "finished", "failed", "lost", "imported"]
@@ -22,7 +31,7 @@ UNDER_WAY_STATES: frozenset[State] = ACTIVE_STATES | {"queued"}
 CONTINUABLE_STATES: frozenset[State] = frozenset({"stopped", "failed", "lost"})
 
 SavedFormat = Literal["checkpoint", "partial", "weights", "model", "lightning", "safetensors", "pt2"]
-VerdictKind = Literal["exact", "approximate", "weights only", "not usable", "damaged"]
+VerdictKind = Literal["exact", "approximate", "weights only", "transfer", "not usable", "damaged"]
 Reason = Literal["epoch", "stop", "end", "import"]
 ExportFormat = Literal["weights", "model", "checkpoint", "safetensors", "pt2"]
 EXPORT_NAMES: dict[ExportFormat, str] = {
@@ -34,7 +43,16 @@ EXPORT_NAMES: dict[ExportFormat, str] = {
 }
 
 NOT_SET: Final = "not set"
+
+
+def _check_tensor_name(name: str) -> str:
+    if not is_one_line(name):
+        raise ValueError("should be one line of printable characters")
+    return name
+
+
 _Word = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,200}$")]  # printable ASCII: strangers' files may say it
+_TensorName = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_check_tensor_name)]
 _Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -93,6 +111,15 @@ class Change(_Stored):
     after: str | int | float
 
 
+class Transfer(_Stored):
+    """What a run took over from a checkpoint of another dataset or model: all its tensors but the ``new`` ones."""
+
+    kept: int = Field(ge=1)
+    new: tuple[_TensorName, ...]
+    left: tuple[_TensorName, ...]  # of the checkpoint, which the model has no place for
+    freeze: bool
+
+
 class Resumption(_Stored):
     """What was decided when a run was resumed, and what the page said before the click: ``verdict`` and ``reasons``.
 
@@ -104,6 +131,7 @@ class Resumption(_Stored):
     verdict: VerdictKind
     reasons: tuple[Message | str, ...]
     group: str | None = None  # shared by runs that were resumed together
+    transfer: Transfer | None = None
 
 
 class Repeat(_Stored):
@@ -157,6 +185,7 @@ class RunRecord(_Stored):
     repeat: Repeat | None = None
     twin_of: str | None = None  # the run whose crash drill made it, to compare with: nobody asked for it
     dataset_sha256: _Sha256 | None = None  # of its images; None where nobody knows, as of an import
+    frozen: tuple[_TensorName, ...] = ()  # of its model's ``state_dict``: what training leaves as it is
     model_sha256: _Sha256 | None = None  # of the source of a team's own model; None for this app's
     described: Description | None = None  # its dataset, where that was added; those built in have always been the same
 
@@ -177,12 +206,24 @@ class RunRecord(_Stored):
         described = self.described.sha256 if self.described else None
         return images_of(self.config.dataset, self.dataset_sha256 or described)
 
+    @field_validator("frozen")
+    @classmethod
+    def _check_frozen(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len({*names}) < len(names):
+            raise ValueError("it names a frozen tensor twice")
+        return names
+
     @model_validator(mode="after")
     def _check_dataset(self) -> Self:
         name = self.config.dataset
         if name not in BUILT_IN and not (self.described and self.described.name == name and self.config.train_images):
             raise ValueError(f"it does not describe its dataset {name}")
         return self
+
+    @property
+    def is_transfer(self) -> bool:
+        """Whether it was resumed onto another dataset or model."""
+        return self.resumption is not None and self.resumption.verdict == "transfer"
 
     def check_images(self) -> None:
         """Raise ``DataError`` if its images are not those here: its epochs would be of two datasets."""

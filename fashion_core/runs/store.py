@@ -70,6 +70,7 @@ class RunStore:
         state: State = "queued",
         fill: Callable[[Run], None] = lambda draft: None,
         dataset: Description | None = None,
+        frozen: tuple[str, ...] = (),
     ) -> Run:
         """Make a run folder with its first status and what ``fill`` adds.
 
@@ -91,6 +92,7 @@ class RunStore:
             resumption=resumption,
             repeat=repeat,
             twin_of=twin_of,
+            frozen=frozen,
             dataset_sha256=None if source else dataset.sha256,
             model_sha256=team_models.sha256_of(config.model, dataset.shape),
             described=None if dataset.name in BUILT_IN else dataset,

@@ -1,7 +1,6 @@
 """The checkpoint that a run was resumed from: loading it, and checking that it was loaded correctly."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import LoadCheck
 from fashion_core.runs.store import RunStore
 
+_OTHER_LAYERS = "its layers are not those that its run names"
 _ROUNDING = 1e-5  # by which one loss may differ, relatively, when another device or thread count sums it up
 
 
@@ -29,27 +29,38 @@ class ParentCheckpoint:
         self.path = self.run.whole_checkpoint(parent.epoch)
         self.content = save.load_checkpoint(self.path)
         self.config = self.run.record.config
-        optimizer = inspect(self.path, numbers=False).optimizer  # as the verdict before the click saw it
-        is_usable = optimizer is not None and optimizer.problem is None
-        self.optimizer_state: dict[str, Any] | None = self.content["optimizer_state_dict"] if is_usable else None
+        self.transfer = run.record.resumption.transfer if run.record.resumption else None
         self.loss_last: float | None = self.content["loss"]
+        self.optimizer_state = self.content["optimizer_state_dict"] if self._fits(run.record.config) else None
+
+    def _fits(self, config: TrainConfig) -> bool:
+        """Whether its optimizer's state can be used, and belongs to the optimizer and the layers of these settings."""
+        found = inspect(self.path, numbers=False).optimizer  # as the verdict before the click saw it
+        same_parameters = self.transfer is None or not (self.transfer.new or self.transfer.left)
+        is_usable = found is not None and found.problem is None
+        return is_usable and same_parameters and config.optimizer == self.config.optimizer
 
     def load_into(self, model: nn.Module) -> None:
+        """Load all of it, or of a transfer what its plan keeps; the rest of the model stays as it is."""
+        own, found = model.state_dict(), self.content["model_state_dict"]
         try:
-            model.load_state_dict(self.content["model_state_dict"])
-        except RuntimeError as error:
-            raise DamagedFileError(self.path, "its layers are not those of the model that its run names") from error
-
-    def state_for(self, config: TrainConfig) -> dict[str, Any] | None:
-        """Its optimizer's state, if that can be used and belongs to the optimizer of these settings."""
-        return self.optimizer_state if config.optimizer == self.config.optimizer else None
+            if self.transfer is not None:
+                kept = {name: found[name] for name in own if name not in self.transfer.new}
+                if len(kept) != self.transfer.kept:
+                    raise DamagedFileError(self.path, _OTHER_LAYERS)
+                found = {**own, **kept}
+            model.load_state_dict(found)
+        except (KeyError, RuntimeError) as error:
+            raise DamagedFileError(self.path, _OTHER_LAYERS) from error
 
 
 def check_load(run: Run, parent: ParentCheckpoint, found: Evaluation) -> None:
     """Keep what was measured right after loading. Raises ``LoadCheckError`` if it is not what the checkpoint says."""
     config, loss_last = run.record.config, parent.loss_last
     same_images = (parent.run.record.images, parent.config.pixels) == (run.record.images, config.pixels)
-    comparable = same_images and "measured" in parent.content and loss_last is not None  # in it by this app
+    same_model = parent.config.model == config.model
+    is_own = "measured" in parent.content  # in it by this app
+    comparable = same_images and same_model and is_own and loss_last is not None
     if comparable and loss_last is not None and not math.isclose(found.loss, loss_last, rel_tol=_ROUNDING):
         raise LoadCheckError(loss_last, found.loss)
     written = files.write_bytes(run.load_losses_path, found.losses.numpy().tobytes())
@@ -59,7 +70,7 @@ def check_load(run: Run, parent: ParentCheckpoint, found: Evaluation) -> None:
         accuracy=found.accuracy,
         standard_error=standard_error(found.losses),
         comparable=comparable,
-        optimizer="loaded" if parent.state_for(config) else "fresh",
+        optimizer="loaded" if parent.optimizer_state else "fresh",
         losses_sha256=written.sha256,
     )
     files.write_json(run.load_check_path, check.model_dump(mode="json"))

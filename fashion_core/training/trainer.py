@@ -16,11 +16,13 @@ from fashion_core.config import MODEL_LABELS
 from fashion_core.data import batches as data
 from fashion_core.errors import DivergedError
 from fashion_core.formats import save
+from fashion_core.formats.untrusted.optimizer import FROZEN_KEY
 from fashion_core.formats.untrusted.validate import DATASET_KEY
 from fashion_core.models import build_model
 from fashion_core.runs import metrics, team_models
 from fashion_core.runs.run import Run
 from fashion_core.training.captured_step import CapturedStep, CUDAGraphStep, TorchScriptStep
+from fashion_core.training.frozen import freeze
 from fashion_core.training.group import ALONE, Group, Meetings
 from fashion_core.training.group_step import GroupStep
 from fashion_core.training.parent import ParentCheckpoint, check_load, read_load_losses
@@ -70,6 +72,7 @@ class Trainer:
         if group.size > 1:
             share_layers(self.model, group, self._images_in_batch)
         self.model.to(memory_format=devices.layout(self.device, self.config.precision))  # type: ignore[call-overload]
+        self.still = freeze(self.model, run)
         self.optimizer = loops.make_optimizer(self.config, self.model)
         self.train_step = self._make_train_step()
         self.evaluating: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -181,7 +184,7 @@ class Trainer:
         self.report(phase="loading")
         parent = ParentCheckpoint(self.run)
         parent.load_into(self.model)
-        if state := parent.state_for(self.config):
+        if state := parent.optimizer_state:
             loops.restore_optimizer(self.optimizer, state)
         return parent
 
@@ -215,7 +218,7 @@ class Trainer:
         meetings, self.someone_waits = Meetings(self.group, self.position.batch), False
         self._set_learning_rate()
         with devices.fast_matmul():
-            for loss in loops.train_loop(batches, self.model, self.train_step):
+            for loss in loops.train_loop(batches, self.model, self.train_step, self.still):
                 reporter.add(loss)
                 if self.position.batch == config.batches_per_epoch:
                     break
@@ -295,6 +298,7 @@ class Trainer:
             "config": self.config.model_dump(mode="json"),
             "environment": self.record.environment.model_dump(mode="json"),
             **({DATASET_KEY: added.model_dump(mode="json")} if added else {}),
+            **({FROZEN_KEY: [*self.record.frozen]} if self.record.frozen else {}),
         }
 
     def _measured(self) -> Measured:

@@ -134,7 +134,7 @@ def _show_dataset(dataset: str, rows: Sequence[Compared], losses: Losses, latest
     height: int | Literal["stretch"] = _CARD if (compared.height or 0) > TALLEST else "stretch"
     with left, st.container(border=True, height=height, key=f"rows-{dataset}"):
         st.markdown(texts.LOSSES_CHART)
-        if any(row.changed_dataset and row.now(latest) for row in rows):
+        if any(row.transferred and row.now(latest) for row in rows):
             st.caption(texts.NOT_COUNTED)
         key = common.press_key(f"compared {dataset}")
         common.show_clickable(compared, key, FOCUS, focus, texts.LOSSES_CHART_ALT)

@@ -1,20 +1,48 @@
 """What resuming looks like: the verdict on a plan, the runs of one click, where a resumed run comes from."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from fashion_core.config import TrainConfig
 from fashion_core.data.description import images_here
-from fashion_core.errors import ConfigError, DataError, RefusedFileError, counted, printable
+from fashion_core.errors import (
+    ConfigError,
+    DamagedFileError,
+    DataError,
+    DiskError,
+    RefusedFileError,
+    counted,
+    printable,
+)
 from fashion_core.resume import answers, bitwise, comparison, plan, reasons, verdict
-from fashion_core.resume.texts import SAME_SETTINGS
+from fashion_core.resume.texts import LAYER_COLUMNS, SAME_SETTINGS
+from fashion_core.resume.transfer import Layers, frozen_of, layers_of, trained_beside
 from fashion_core.runs import tables, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES, Resumption
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login, run_status, settings_form, texts
 from fashion_core.ui.snippets import scripts
+
+
+def ask_freeze(run: Run, overrides: Sequence[Mapping[str, Any]]) -> bool | None:
+    """Ask whether to leave what is kept as it is, where one of the resumes is a transfer or its parent did so."""
+    frozen = bool(run.record.frozen)
+    if not (frozen or any(_is_transfer(run, one) for one in overrides)):
+        return None
+    return st.toggle(texts.FREEZE, frozen, key=f"freeze {run.id}", help=texts.FREEZE_HELP)
+
+
+def _is_transfer(run: Run, overrides: Mapping[str, Any]) -> bool:
+    config = run.record.config
+    with suppress(DataError, DamagedFileError, DiskError):  # the verdict says what is wrong
+        images = images_here(overrides.get("dataset", config.dataset))
+        return images != run.record.images or overrides.get("model", config.model) != config.model
+    return False
 
 
 def show_verdicts(run: Run, requests: list[plan.ResumeRequest], seeds: int) -> None:
@@ -35,6 +63,8 @@ def show_verdicts(run: Run, requests: list[plan.ResumeRequest], seeds: int) -> N
             ]
             table = pd.DataFrame(rows, columns=texts.VERDICT_COLUMNS)
             common.show_table(table, hide_index=True, alt=texts.RUNS_TO_BE_MADE)
+        for layers, frozen in plan.layer_tables(plans):
+            _show_layers(layers, frozen)
         for planned in plans:
             torch_process.check_processes(planned.config)
         settings_form.show_cautions((planned.config.precision, planned.environment.device) for planned in plans)
@@ -50,18 +80,39 @@ def _show_plan(run: Run, planned: plan.Plan) -> None:
         st.warning(texts.OTHER_DATASET, icon=":material/swap_horiz:")
 
 
+def _show_layers(layers: Layers, frozen: Sequence[str]) -> None:
+    """What is new or left behind first, then what is kept."""
+    (told,) = reasons.texts([layers.told])
+    with st.expander(texts.LAYERS.format(told=common.plain(told)), expanded=True):
+        rows = sorted(layers.rows, key=lambda row: row.fate == "kept")
+        table = pd.DataFrame([row.cells(frozen) for row in rows], columns=LAYER_COLUMNS)
+        common.show_table(table, hide_index=True, alt=texts.LAYERS_TABLE)
+
+
 def _epochs_text(planned: plan.Plan, one: str = texts.EPOCHS_ONE, many: str = texts.EPOCHS_MANY) -> str:
     first, last = planned.epoch + 1, planned.config.epochs - 1
     return counted(last - first + 1, one, many, first=first, last=last)
 
 
 def show_script(run: Run, request: plan.ResumeRequest) -> None:
-    with suppress(ConfigError, DataError, RefusedFileError):  # they have been shown above
+    with suppress(ConfigError, DataError, DamagedFileError, RefusedFileError):  # they have been shown above
         config = plan.resumed_config(run, request.epoch, request.additional, request.overrides)
-        fresh = config.optimizer != run.record.config.optimizer or not verdict.carries_optimizer(run, request.epoch)
+        resumed = _as_script_resumes(run, request, config)
         with st.expander(texts.PLAIN_PYTORCH):
             st.caption(texts.PLAIN_PYTORCH_DIFFERS)
-            st.code(scripts.resuming_script(config, run.checkpoint_path(request.epoch), fresh), language="python")
+            st.code(scripts.resuming_script(config, resumed), language="python")
+
+
+def _as_script_resumes(run: Run, request: plan.ResumeRequest, config: TrainConfig) -> scripts.Resumed:
+    layers = layers_of(run.record, config)
+    has_optimizer = verdict.carries_optimizer(run, request.epoch) and (layers is None or layers.same_parameters)
+    return scripts.Resumed(
+        checkpoint=run.checkpoint_path(request.epoch),
+        fresh_optimizer=not has_optimizer or config.optimizer != run.record.config.optimizer,
+        is_transfer=layers is not None,
+        other_classes=layers.of_other_classes if layers else (),
+        trained=trained_beside(config, frozen_of(run, config, layers, request.freeze)),
+    )
 
 
 def show_group(store: RunStore, group: str) -> None:

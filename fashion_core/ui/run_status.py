@@ -36,6 +36,7 @@ BADGES: dict[str, tuple[str, Literal["red", "orange", "blue", "green", "gray", "
     "exact": (":material/verified:", "green"),
     "approximate": (":material/rule:", "orange"),
     "weights only": (":material/scale:", "blue"),
+    "transfer": (":material/move_down:", "violet"),
     "not usable": (":material/gpp_bad:", "red"),
     "synthetic": (":material/draw:", "gray"),
     "fashion-mnist": (":material/photo_library:", "violet"),

@@ -109,6 +109,13 @@ EPOCHS_MANY = "epochs {first:,} to {last:,}"
 TRAINS_EPOCHS_ONE = "trains epoch {first:,} in a new run; the parent is not changed"
 TRAINS_EPOCHS_MANY = "trains epochs {first:,} to {last:,} in a new run; the parent is not changed"
 OTHER_DATASET = "This resumes on images other than those the parent was trained on."
+FREEZE = "Freeze the layers that are kept"
+FREEZE_HELP = (
+    "All but the head, which gives the classes: they stay as they are in the checkpoint, the statistics of batch norm "
+    "too. Where the run had frozen layers, off trains them as well."
+)
+LAYERS = "Layers: {told}"
+LAYERS_TABLE = "What becomes of each tensor of the checkpoint"
 PLAIN_PYTORCH = "The same in plain PyTorch"
 PLAIN_PYTORCH_DIFFERS = (
     "Its DataLoader shuffles the images differently, so its losses are close to the app's, not equal. "
@@ -156,7 +163,7 @@ FOCUS_MISSING = "The run in focus, {run}, is not among these."
 FOCUSED = "{loss_last:.4f} → **{loss_now:.4f}** ({change}, {answer}; ±{noise:.4f})"
 SHOW_ALL = "Show all"
 LOSSES_CHART = "From `loss_last` to `loss_now`"  # short, because the chart's toolbar is right of it
-NOT_COUNTED = "Grey: resumed onto another dataset, from the loss right after loading; not counted."
+NOT_COUNTED = "Grey: resumed onto another dataset or model, from the loss right after loading; not counted."
 LOSSES_CHART_ALT = "Loss of each resumed run and of its checkpoint"
 BRANCHES_CHART = "Where each run branched off"
 BRANCHES_CHART_ALT = "Test loss by epoch of parents and resumed runs"

@@ -1,4 +1,4 @@
-"""A team's own images in a real browser: from a zip to a run, its test images and its confusions."""
+"""A team's own images in a real browser: from a zip to a run, its test images, its confusions, and another head."""
 
 import re
 import zipfile
@@ -44,7 +44,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 @pytest.mark.timeout(120)
-def test_zip_is_previewed_added_trained_on_and_evaluated(alone: Server, page: Page, tmp_path: Path) -> None:
+def test_zip_is_previewed_added_trained_on_evaluated_and_transferred(alone: Server, page: Page, tmp_path: Path) -> None:
     open_page(page, f"{alone.url}/train")
     page.get_by_text("Train on your own images").click()
     page.locator("input[type=file]").set_input_files(zipped(tmp_path / "photos.zip"))
@@ -80,3 +80,21 @@ def test_zip_is_previewed_added_trained_on_and_evaluated(alone: Server, page: Pa
     expect(page.get_by_role("heading", name=re.compile("^Test image 0 · (boots|heels <b>|loafers)$"))).to_be_visible()
     page.get_by_role("tab", name="Evaluation").click()
     expect(page.get_by_test_id("stVegaLiteChart").first).to_contain_text("loafers")
+
+    open_page(page, f"{alone.url}/resume?run={run.id}&epoch=1")
+    expect_badge(page, "exact")
+    expect_settled(page)
+    page.get_by_role("combobox", name="Dataset").click()
+    page.get_by_role("option", name="synthetic garments").click()
+    expect_badge(page, "transfer")
+    expect(page.get_by_text("Layers: 3 of 6 tensors are kept, 3 are new")).to_be_visible()
+    expect_settled(page)
+    page.get_by_text("Freeze the layers that are kept").click()
+    expect(page.get_by_text("3 of 6 tensors are frozen: training leaves them as they are")).to_be_visible()
+    expect_settled(page)
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_url(re.compile(r"/train\?.*run="))
+    expect_badge(page, "finished", seconds=60)
+    expect_badge(page, "transfer")
+    child = RunStore().runs()[0]
+    assert (child.record.is_transfer, len(child.record.frozen)) == (True, 3)

@@ -41,7 +41,8 @@ SMALL = ("--train-images", "500", "--device", "cpu", "--threads", "1")
         (("--batch-size", "12001"), "Batch size 12,001 is larger than the 12,000 training images"),
         (("--device", "cuda:77"), "There is no device cuda:77 on this machine; choose one of auto, "),
         (("--dataset", "cifar"), "There is no dataset cifar here: choose one of synthetic, fashion-mnist."),
-        (("--dataset", "../up"), "Dataset should match pattern"),
+        (("--model", "vgg"), "There is no model vgg here: choose one of mlp, cnn, resnet18, or start the server with"),
+        (("--dataset", "../up"), "Dataset should be a name of small letters"),
         (("--dataset", "fashion-mnist"), "Fashion-MNIST is not in "),
         (("--name", "a\nb"), "Name should be one line of printable characters, not 'a\\nb'."),
     ],
@@ -56,7 +57,7 @@ def test_bad_setting_is_one_line_and_leaves_nothing(
 
 @pytest.mark.parametrize(
     "arguments",
-    ["", "fly", "train --speed 3", "train --epochs", "train --preset unknown", "show", "delete run first", "model vgg"],
+    ["", "fly", "train --speed 3", "train --epochs", "train --preset unknown", "show", "delete run first"],
 )
 def test_wrong_usage_exits_with_two(store: RunStore, capsys: Capture, arguments: str) -> None:
     with pytest.raises(SystemExit) as caught:

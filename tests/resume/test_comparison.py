@@ -136,9 +136,9 @@ def test_a_run_that_changed_dataset_is_neither_counted_nor_in_the_median_nor_the
     assert answers.sentence([BEST, apart]) == (
         "1 of 1 resumed run is below the loss of the checkpoint, 0 within noise, 0 above. Median change −20.0%; "
         "lowest loss now 0.400 (child, from base epoch 1). 1 of them has one seed only, which can't tell help from "
-        "luck. 1 run that was resumed onto another dataset is not counted."
+        "luck. 1 run that was resumed onto another dataset or model is not counted."
     )
-    assert answers.sentence([apart]) == "1 run that was resumed onto another dataset is not counted."
+    assert answers.sentence([apart]) == "1 run that was resumed onto another dataset or model is not counted."
 
 
 def test_rows_are_of_the_dataset_that_their_run_trains_on() -> None:
@@ -242,7 +242,7 @@ def test_command_resumes_from_several_checkpoints(store: RunStore, parent: Run, 
         (["0,9"], "has no checkpoint of epoch 9; it has those of epoch 0, 1."),
         (["one"], "Epoch should be a number such as 0, several as 0,2,5, or all, not 'one'."),
         (["0", "--epochs", "0"], "Additional epochs should be at least 1, not 0."),
-        (["0", "--model", "cnn"], "they don't fit cnn"),
+        (["0", "--model", "cnn"], "Nothing of the checkpoint's mlp fits cnn"),
         (["0", "--learning-rate", "-1"], "Learning rate should be greater than 0"),
         (["0", "--device", "cuda:77"], "There is no device cuda:77 on this machine"),
     ],

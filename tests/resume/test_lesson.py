@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from fashion_core.errors import DataError, RunStateError
-from fashion_core.resume import lesson, lesson_outputs
+from fashion_core.resume import lesson
 from fashion_core.resume.answers import sentence
 from fashion_core.resume.bitwise import check_bitwise
 from fashion_core.resume.comparison import compare_run
+from fashion_core.resume.lesson import outputs
 from fashion_core.runs import torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
@@ -28,7 +29,7 @@ def first(store: RunStore) -> Run:
 
 def test_snippets_print_the_model_and_the_checkpoint_and_leave_nothing_behind(first: Run) -> None:
     before, here = files_below(first.path), sorted(Path.cwd().iterdir())
-    found = lesson_outputs.outputs(first)
+    found = outputs.outputs(first)
     printed = found["printed"]
     assert printed["weights"] == printed["model"]
     assert printed["weights"].startswith("NeuralNetwork(\n  (flatten): Flatten(start_dim=1, end_dim=-1)")
@@ -91,7 +92,7 @@ def test_other_model_is_one_sentence(store: RunStore, capsys: Capture) -> None:
 
 def test_losses_are_measured_on_training_and_test_images(store: RunStore, first: Run) -> None:
     train(child := resume(store, first, 0))
-    losses = lesson_outputs.losses(first, child)
+    losses = outputs.losses(first, child)
     for name, run, epoch in (("loss_last", first, 0), ("loss_now", child, 1)):
         facts = run.file_info(run.checkpoint_path(epoch))
         assert facts is not None

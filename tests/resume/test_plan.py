@@ -306,7 +306,7 @@ def nothing_made(store: RunStore, parent: Run) -> bool:
         (0, 0, {}, ConfigError, "Additional epochs should be at least 1, not 0"),
         (0, -1, {}, ConfigError, "Additional epochs should be at least 1, not -1"),
         (0, 100_000, {}, ConfigError, "Epochs should be"),
-        (0, 1, {"model": "cnn"}, ConfigError, "holds the weights of mlp; they don't fit cnn"),
+        (0, 1, {"model": "cnn"}, ConfigError, "Nothing of the checkpoint's mlp fits cnn for synthetic garments"),
     ],
 )
 def test_one_that_can_not_be_resumed_is_one_sentence_and_leaves_none_of_them(
@@ -403,7 +403,7 @@ def test_other_dataset_is_allowed_and_said_loudly(store: RunStore, parent: Run, 
 def test_other_images_of_the_same_name_are_another_dataset(store: RunStore, parent: Run) -> None:
     child = resume(store, on_other_images(parent), 1, 1)
     told, change = resumption(child), Change(before="synthetic-1a2b3c4d", after="synthetic")
-    assert (told.verdict, told.changes, child.title[-14:]) == ("approximate", {"dataset": change}, ", on synthetic")
+    assert (told.verdict, told.changes, child.title[-14:]) == ("transfer", {"dataset": change}, ", on synthetic")
     assert texts(told.reasons)[0] == "dataset synthetic-1a2b3c4d → synthetic"
     assert texts(told.reasons)[1].startswith("DIFFERENT DATASET")
     train(child)

@@ -6,7 +6,7 @@ Whatever is wrong with it, the weights beside it can be used: resuming then star
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -26,6 +26,7 @@ _USUAL_KEYS = ("optimizer_state_dict", "optimizer", "optimizer_states", "optim_s
 _OTHER_OPTIONS = ("amsgrad", "nesterov", "dampening", "maximize", "differentiable")
 _NUMBERS = ("lr", "initial_lr", "momentum", "weight_decay", "betas", "eps")  # which may be tensors
 _MOST = 8  # optimizers that are looked at; a GAN has two
+FROZEN_KEY: Final = "frozen"  # beside the tutorial's four keys of a checkpoint, where layers were frozen
 _ADAM = frozenset({"step", "exp_avg", "exp_avg_sq"})  # what an optimizer keeps for each parameter
 _SLOTS = {"sgd": frozenset({"momentum_buffer"}), "adam": _ADAM, "adamw": _ADAM}
 
@@ -111,8 +112,7 @@ def _usable(file: SavedFile, state: Mapping[Any, Any], group: dict[Any, Any], we
     """Its state_dict with parameters numbered as torch numbers them now. Raises ``RefusedFileError`` if it can't be."""
     assert weights.model is not None
     assert weights.shape is not None
-    sizes = sizes_of(weights.model, weights.shape)
-    learned = learned_in(weights.model, weights.shape)
+    sizes, learned = sizes_of(weights.model, weights.shape), learned_in(weights.model, weights.shape)
     parameters = [sizes[name] for name in learned]
     _check_kind(state["param_groups"], group)
     ids = _ids(group.get("params"), len(parameters), weights)
@@ -122,11 +122,10 @@ def _usable(file: SavedFile, state: Mapping[Any, Any], group: dict[Any, Any], we
         raise RefusedFileError("its optimizer's state is not a dict for each parameter")
     if not set(slots) <= set(ids):
         raise RefusedFileError("its optimizer keeps a state for parameters that it does not have")
-    frozen = without_gradient_in(weights.model, weights.shape)
-    needed = [one for one, name in zip(ids, learned, strict=True) if name not in frozen]
-    if slots and not set(needed) <= set(slots):
-        without = f"{len(set(needed) - set(slots))} of its {len(ids)} parameters"
-        raise RefusedFileError(f"its optimizer keeps nothing for {without}, as where layers are frozen")
+    without = {name for name, one in zip(learned, ids, strict=True) if one not in slots}
+    if slots and not without <= frozen_in(file.content) | without_gradient_in(weights.model, weights.shape):
+        count = f"{len(without)} of its {len(ids)} parameters"
+        raise RefusedFileError(f"its optimizer keeps nothing for {count}, as where layers are frozen")
     numbered = {place: slots[one] for place, one in enumerate(ids) if one in slots}
     for place, slot in numbered.items():
         _check_slot(file, slot, parameters[place], _SLOTS[optimizer_name(group)])
@@ -134,6 +133,13 @@ def _usable(file: SavedFile, state: Mapping[Any, Any], group: dict[Any, Any], we
     if len(forms) > 1:  # momentum, or the count of steps
         raise RefusedFileError("its optimizer keeps tensors for some parameters alone")
     return {"state": numbered, "param_groups": [{**group, "params": list(range(len(ids)))}]}
+
+
+def frozen_in(content: Any) -> frozenset[str]:
+    """The tensors that a checkpoint of this app says were frozen, so that its optimizer keeps nothing for them."""
+    names = content.get(FROZEN_KEY) if isinstance(content, dict) else None
+    are_names = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return frozenset(names) if names and are_names else frozenset()
 
 
 def _check_kind(groups: Sequence[Any], group: Mapping[Any, Any]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, takewhile
 
-from fashion_core.config import Shape
+from fashion_core.config import MAX_NAME, MODEL_NAME, Shape
 from fashion_core.errors import RefusedFileError, printable
 from fashion_core.formats.shapes import matches, nearest_shape, shape_of
 from fashion_core.formats.untrusted.blueprints import (
@@ -164,16 +164,17 @@ def _shared(at: dict[Parts, FoundTensor], known: Sequence[KnownModel]) -> Iterat
 
 def models_of(file: SavedFile) -> list[KnownModel]:
     """The models that its weights may belong to, the one that it is said to be first."""
-    said = _said(file)
+    said = named_model(file)
     return sorted(known_models(), key=lambda model: model.name != said)
 
 
-def _said(file: SavedFile) -> object:
-    """The model that the file names itself, or the run whose file it is where a team's models may look the same."""
+def named_model(file: SavedFile) -> str | None:
+    """What the file calls its model, or the run whose file it is where a team's models may look the same."""
     config = file.content.get("config") if isinstance(file.content, dict) else None
     said = config.get("model") if isinstance(config, dict) else file.metadata.get("model")
     record = record_of(file.path) if said is None and sources.named() else None
-    return record.config.model if record else said
+    said = record.config.model if record else said
+    return said if isinstance(said, str) and re.fullmatch(MODEL_NAME, said) and len(said) <= MAX_NAME else None
 
 
 def _by_parts(tensors: Iterable[FoundTensor]) -> dict[Parts, FoundTensor]:
@@ -186,7 +187,7 @@ def _by_parts(tensors: Iterable[FoundTensor]) -> dict[Parts, FoundTensor]:
 def _fitting(file: SavedFile) -> list[Weights]:
     """All weights that fit a known model, the likeliest first: those with its names, then those in its order."""
     known, tensors = models_of(file), file.contents.tensors
-    named = sorted(_distinct(_with_models_names(tensors, known), _said(file)), key=_rank)
+    named = sorted(_distinct(_with_models_names(tensors, known), named_model(file)), key=_rank)
     taken = {name for weights in named for name in weights.names.values()}
     others = [one for one in tensors if one.name not in taken]
     return [*named, *sorted(_in_models_order(others, known), key=_rank)]

@@ -33,7 +33,7 @@ from fashion_core.formats.untrusted.blueprints import (
 from fashion_core.formats.untrusted.optimizer import FLOATS, is_plain
 from fashion_core.formats.untrusted.rebuild import PLAIN_NAMES
 from fashion_core.formats.untrusted.saved_file import SavedFile
-from fashion_core.formats.untrusted.state_dict import Weights, differences, find_weights, models_of
+from fashion_core.formats.untrusted.state_dict import Weights, differences, find_weights, models_of, named_model
 from fashion_core.formats.untrusted.values import listed
 from fashion_core.formats.whole_model import check_whole, records_in
 from fashion_core.runs.schema import Environment
@@ -94,6 +94,8 @@ def _check_fits(file: SavedFile, weights: Weights) -> tuple[str, Shape]:
     """Return the model that the weights fit. Raises ``RefusedFileError`` that says which layers differ, and how."""
     unfit = UnfitFileError if file.records == 0 else RefusedFileError  # objects may hide more than they show
     if weights.model is None or weights.shape is None:
+        if (said := named_model(file)) and said not in (here := _names(models_of(file))):
+            raise unfit(f"its model is {said}, which is not here: there are {listed(here, 9)}")
         nearest, phrases = differences(file)
         of_none = f"those of none of {listed(_names(models_of(file)), 9)}: it has"
         of_which = f"not those of {nearest}:" if nearest else of_none

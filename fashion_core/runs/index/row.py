@@ -99,4 +99,5 @@ def _curve(epochs: Sequence[Mapping[str, Any]]) -> list[float] | None:
 def _asked(record: RunRecord) -> str:
     """A digest of all that decides the bits of a run."""
     decides = record.parent, record.environment, record.images, record.config.model_dump(exclude=_NOT_ASKED)
-    return hashlib.sha256(repr(decides).encode()).hexdigest()[:16]
+    others = "".join(repr(one) for one in (record.frozen, record.model_sha256) if one)  # earlier versions had neither
+    return hashlib.sha256(f"{decides!r}{others}".encode()).hexdigest()[:16]

@@ -92,7 +92,7 @@ def _loss_now(label: str, row: Compared, now: LossNow | None) -> Metric:
         return Metric(label, loss_text(None, 4))
     change = relative_change(row, now)
     meanings: dict[Answer, Meaning] = {"lower": "good", "higher": "bad"}
-    meaning: Meaning = "plain" if row.changed_dataset else meanings.get(now.answer, "plain")
+    meaning: Meaning = "plain" if row.transferred else meanings.get(now.answer, "plain")
     words = texts.CHANGE.format(change=_arrow(change) + percent(abs(change)).lstrip("+"), answer=row.said(now))
     return Metric(label, loss_text(now.loss, 4), words, meaning)
 

@@ -49,7 +49,7 @@ def show_history(chosen: saved_file.Chosen, image: scores.Array, label: int | No
     """
     store, run = chosen.store, chosen.run
     last = {parent.run: parent.epoch for parent in store.ancestors(run)}
-    family = [run, *map(store.at, last), *store.descendants(run)]
+    family = [one for one in (run, *map(store.at, last), *store.descendants(run)) if _has_its_classes(one, run)]
     shown = family[:MOST_RUNS]
     places = [(one, epoch) for one in shown for epoch in _listed(one) if epoch <= last.get(one.id, epoch)]
     answers = _predict_each(places, lambda run, file: predictions.probabilities(run, file, image))
@@ -64,6 +64,12 @@ def show_history(chosen: saved_file.Chosen, image: scores.Array, label: int | No
     st.vega_lite_chart(history_chart(rows).to_dict(), alt=texts.HISTORY)
     if len(family) > MOST_RUNS:
         st.caption(counted(len(family) - MOST_RUNS, texts.MORE_RUNS_ONE, texts.MORE_RUNS_MANY))
+
+
+def _has_its_classes(one: Run, run: Run) -> bool:
+    """Whether it takes the same images and names the same classes: a transfer may not."""
+    theirs, ours = one.record.description, run.record.description
+    return (theirs.shape, theirs.classes) == (ours.shape, ours.classes)
 
 
 def _listed(run: Run) -> list[int]:

@@ -48,12 +48,24 @@ def training_script(config: TrainConfig, dataset: Description | None = None) -> 
     return _render("training", config.model, config.pixels, dataset or describe(config.dataset), config=config)
 
 
-def resuming_script(
-    config: TrainConfig, checkpoint: Path, fresh_optimizer: bool = False, dataset: Description | None = None
-) -> str:
-    of_resume = {"path": repr(str(checkpoint)), "fresh_optimizer": fresh_optimizer}
+@dataclass(frozen=True)
+class Resumed:
+    """What a script takes from a checkpoint."""
+
+    checkpoint: Path
+    fresh_optimizer: bool = False
+    is_transfer: bool = False
+    other_classes: tuple[str, ...] = ()  # tensors that would fit, but stand for other classes
+    trained: tuple[str, ...] = ()  # all other tensors are frozen; none where nothing is
+
+    @property
+    def path(self) -> str:
+        return repr(str(self.checkpoint))
+
+
+def resuming_script(config: TrainConfig, resumed: Resumed, dataset: Description | None = None) -> str:
     dataset = dataset or describe(config.dataset)
-    return _render("resuming", config.model, config.pixels, dataset, config=config, **of_resume)
+    return _render("resuming", config.model, config.pixels, dataset, config=config, resumed=resumed)
 
 
 def loading_script(target: Target, pixels: str, dataset: Description = _TUTORIALS) -> str:

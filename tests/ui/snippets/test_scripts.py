@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fashion_core.config import parse_config, settings
+from fashion_core.config import Shape, parse_config, settings
 from fashion_core.data import batches, fashion_mnist
 from fashion_core.data.description import BUILT_IN
 from fashion_core.formats import export, save
@@ -36,6 +36,7 @@ from fashion_core.ui.snippets import scripts
 from tests.benchmarks.stores import info_of
 from tests.hostile.building import members_of, remade
 from tests.support.datasets import add_dataset
+from tests.support.exact import same
 from tests.support.processes import ROOT, python
 from tests.support.runs import config, new_run, train, trained
 from tests.support.team import RESIDUAL
@@ -278,7 +279,7 @@ def test_resuming_script_run_as_it_stands_begins_at_loss_last_and_ends_near_loss
 ) -> None:
     resumed = plan.resumed_config(parent, 0, 1, changes)
     fresh = resumed.optimizer != parent.record.config.optimizer
-    printed = ran(scripts.resuming_script(resumed, parent.checkpoint_path(0), fresh), tmp_path)
+    printed = ran(scripts.resuming_script(resumed, scripts.Resumed(parent.checkpoint_path(0), fresh)), tmp_path)
     said = {name: float(value) for name, value in re.findall(r"(loss_last|loss_now|test loss) ([\d.]+)", printed)}
     stored = parent.file_info(parent.checkpoint_path(0))
     assert stored is not None
@@ -287,6 +288,37 @@ def test_resuming_script_run_as_it_stands_begins_at_loss_last_and_ends_near_loss
     (child,) = plan.create(module_store, parent, [ResumeRequest(0, 1, changes)])
     train(child)
     assert said["loss_now"] == pytest.approx(epoch_records(child)[-1]["loss"], rel=TOLERANCE * 10)
+
+
+TRAINED = ("classifier.4.weight", "classifier.4.bias")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", ["coins", "stamps"])  # of 5 classes, and of 10 with other names
+def test_transfer_script_run_as_it_stands_keeps_and_freezes_what_the_app_does(
+    store: RunStore, synthetic_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str
+) -> None:
+    (folder := tmp_path / "data").mkdir()
+    for path in synthetic_data.iterdir():
+        (folder / path.name).symlink_to(path)
+    monkeypatch.setenv("FASHION_DATA", str(folder))
+    add_dataset(dataset, Shape(1, 28, 28, 5 if dataset == "coins" else 10))
+    parent = trained(store, model="cnn", optimizer="adam", train_images=500, epochs=1)
+    request = ResumeRequest(0, 2, {"dataset": dataset, "optimizer": "adamw", "weight_decay": 0.1}, freeze=True)
+    (planned,) = plan.plan_runs(parent, [request])
+    other_classes = TRAINED if dataset == "stamps" else ()
+    resumed = scripts.Resumed(parent.checkpoint_path(0), True, True, other_classes, TRAINED)
+    printed = ran(scripts.resuming_script(planned.config, resumed), tmp_path, FASHION_DATA=str(folder))
+    assert f"new {[*TRAINED]}" in printed
+    (child,) = plan.create(store, parent, [request])
+    train(child)
+    theirs, before = (
+        torch.load(path, weights_only=True)["model_state_dict"]
+        for path in (tmp_path / "model_save" / "2", parent.checkpoint_path(0))
+    )
+    assert {name for name in before if not same(before[name], theirs[name])} == {*TRAINED}
+    loss_now = float(re.findall(r"loss_now ([\d.]+)", printed)[0])
+    assert loss_now == pytest.approx(epoch_records(child)[-1]["loss"], rel=TOLERANCE * 10)
 
 
 PREDICT_EACH = """
