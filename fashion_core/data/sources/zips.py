@@ -23,7 +23,7 @@ def opened(path: Path) -> Iterator[Source]:
 
 
 def _check_names(zip_name: str, found: Scan) -> None:
-    """Raise ``DataError`` where nothing is left, as tools make it that were given a path above the folder they ran in."""
+    """Raise ``DataError`` where nothing is left, as where a tool was given a path above the folder it ran in."""
     outside = [name for name in found.links if _leads_out(name)]
     if outside and not found.paths:
         first = printable(outside[0])
