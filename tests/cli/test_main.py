@@ -42,7 +42,8 @@ SMALL = ("--train-images", "500", "--device", "cpu", "--threads", "1")
         (("--device", "cuda:77"), "There is no device cuda:77 on this machine; choose one of auto, "),
         (
             ("--dataset", "cifar"),
-            "There is no dataset cifar here: choose one of synthetic, fashion-mnist, or add it (again) with `data add`.",
+            "There is no dataset cifar here: choose one of synthetic, fashion-mnist, or add it (again) with "
+            "`data add`.",
         ),
         (("--model", "vgg"), "There is no model vgg here: choose one of mlp, cnn, resnet18, or start the server with"),
         (("--dataset", "../up"), "Dataset should be a name of small letters"),
