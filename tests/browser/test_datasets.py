@@ -1,4 +1,4 @@
-"""A team's own images and model in a real browser: from a zip to a run, its test images, its confusions, another head."""
+"""A team's own images and model in a real browser: from a zip to a run, what it confuses, and another head."""
 
 import re
 import zipfile
