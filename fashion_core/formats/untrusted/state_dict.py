@@ -18,7 +18,6 @@ from fashion_core.formats.shapes import matches, nearest_shape, shape_of
 from fashion_core.formats.untrusted.blueprints import (
     BUFFERS,
     COUNTER,
-    OWN,
     KnownModel,
     is_class_of,
     known_models,
@@ -168,8 +167,7 @@ def _shared(at: dict[Parts, FoundTensor], known: Sequence[KnownModel]) -> Iterat
 def models_of(file: SavedFile) -> list[KnownModel]:
     """The models that its weights may belong to, the one that it is said to be first."""
     said = named_model(file)
-    known = [*OWN.values()] if said in OWN else known_models(*_shapes(file))
-    return sorted(known, key=lambda model: model.name != said)
+    return sorted(known_models(*_shapes(file)), key=lambda model: model.name != said)
 
 
 def _shapes(file: SavedFile) -> Iterator[Shape]:
