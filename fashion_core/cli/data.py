@@ -4,6 +4,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -63,34 +64,45 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     help_text = "how images of another shape are made to fit (default: pad, with the colour of their border)"
     parser.add_argument("--fit", choices=FITS, default="pad", help=help_text)
     parser.add_argument("--preview", action="store_true", help="report everything and keep nothing")
-    parser.add_argument("--for-page", action="store_true", help=argparse.SUPPRESS)  # which has passed the gate itself
 
 
 def add_dataset(options: argparse.Namespace) -> None:
-    request = AddRequest(options.name, options.label, options.size, options.channels, options.fit)
-    with _progress_shown(options.for_page) as progress:
-        document, found = (_preview if options.preview else _add)(options, request, progress)
-    where = document["path"]
+    from fashion_core.data import adding
+
+    with _bar_shown() as progress:
+        if options.preview:
+            with adding.prepared(options.source, _request(options), progress) as ready:
+                found, where = ready.report, None
+        else:
+            actions = from_command_line(RunStore())
+            found = actions.add_dataset(options.source, _request(options), progress, adding.add)
+            where = str(description.folder_of(options.name))
     last = f"It is in {where}" if where else "Nothing was kept: without --preview it is."
-    answer(options, {**_document(found.description, found), **document}, [*_lines(found.description, found), last])
+    document = {**_document(found.description, found), "path": where}
+    answer(options, document, [*_lines(found.description, found), last])
 
 
-def _add(options: argparse.Namespace, request: AddRequest, progress: Progress) -> tuple[dict[str, Any], Report]:
+def _request(options: argparse.Namespace) -> AddRequest:
+    return AddRequest(options.name, options.label, options.size, options.channels, options.fit)
+
+
+def add_for_server_command(commands: Any) -> None:
+    parser = _action(commands, "adder", add_for_server, "add a dataset for the server")
+    _add_flags(parser)
+    parser.add_argument("--called", type=as_typed, default="", help="what people call the file")
+
+
+def add_for_server(options: argparse.Namespace) -> None:
+    """How far it is, as lines such as "1280/60000", some a second; then the report, of a preview with samples."""
     from fashion_core.data import adding
 
-    if options.for_page:
-        found = adding.add(options.source, request, progress)
+    request, samples = replace(_request(options), called=options.called), list[tuple[str, str]]()
+    if options.preview:
+        with adding.prepared(options.source, request, _say_lines()) as ready:
+            found, samples = ready.report, list(_samples(ready))
     else:
-        found = from_command_line(RunStore()).add_dataset(options.source, request, progress, adding.add)
-    return {"path": str(description.folder_of(options.name))}, found
-
-
-def _preview(options: argparse.Namespace, request: AddRequest, progress: Progress) -> tuple[dict[str, Any], Report]:
-    from fashion_core.data import adding
-
-    with adding.prepared(options.source, request, progress) as ready:
-        samples = {"samples": list(_samples(ready))} if options.for_page else {}
-        return {"path": None, **samples}, ready.report
+        found = adding.add(options.source, request, _say_lines())
+    answer(options, {**_document(found.description, found), "samples": samples}, ())
 
 
 def _samples(ready: "Prepared") -> Iterator[tuple[str, str]]:
@@ -106,15 +118,14 @@ def _samples(ready: "Prepared") -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def _progress_shown(as_lines: bool) -> Iterator[Progress]:
-    """As a bar, or as lines such as "1280/60000", some a second."""
-    with tqdm(unit=" images", disable=True if as_lines else None) as bar:
+def _bar_shown() -> Iterator[Progress]:
+    with tqdm(unit=" images", disable=None) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        yield _say_lines() if as_lines else show
+        yield show
 
 
 def _say_lines() -> Progress:

@@ -56,6 +56,8 @@ def _parser(first: str) -> argparse.ArgumentParser:
     if first == "importer":  # called once the gate is passed
         importer = _add(commands, "importer", files.import_file_for_server, "import a file for the server")
         _add_import_arguments(importer)
+    if first == "adder":  # called once the gate is passed
+        data.add_for_server_command(commands)
     if first == "describe-models":
         describe = _add(commands, "describe-models", models.describe_models, "describe a team's models", "module")
         describe.add_argument("--shape", type=models.shape_of, required=True)

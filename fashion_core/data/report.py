@@ -11,8 +11,8 @@ from fashion_core.errors import DamagedFileError, printable
 
 FILE: Final = "report.json"
 Kind = Literal[
-    "choice", "unreadable", "left out", "empty class", "one-sided class", "duplicates", "imbalance", "one class",
-    "one size", "resized", "order",
+    "choice", "unreadable", "left out", "empty class", "one-sided class", "duplicates", "copies", "imbalance",
+    "one class", "one size", "resized", "order",
 ]  # fmt: skip
 
 

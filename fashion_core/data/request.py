@@ -10,13 +10,17 @@ from fashion_core.errors import DataError, is_blank, is_one_line, printable
 
 @dataclass(frozen=True)
 class AddRequest:
-    """``size`` is the side of square images, ``channels`` 1 or 3: None lets the images decide."""
+    """``size`` is the side of square images, ``channels`` 1 or 3: None lets the images decide.
+
+    ``called`` is what people call its file, where that lies under a name of ours; empty: it has its own.
+    """
 
     name: str
     label: str = ""  # empty: the name
     size: int | None = None
     channels: int | None = None
     fit: Fit = "pad"
+    called: str = ""
 
 
 def check(request: AddRequest) -> None:

@@ -71,7 +71,7 @@ def load(path: Path, weights: str | None = None, dataset: Description | None = N
         optimizer=optimizer,
         notes=notes_on(found, optimizer),
         trained_on=trained_on(file),
-        dataset=described(file.content),
+        dataset=described(file),
         frozen=_frozen(file, model),
     )
 

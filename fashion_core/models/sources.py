@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from fashion_core.config import variable
-from fashion_core.errors import ModelError
-from fashion_core.files import path_of
+from fashion_core.errors import ConfigError, ModelError
+from fashion_core.files import full_path
 
 VARIABLE: Final = "FASHION_MODELS"
 ENTRY_POINTS: Final = "fashion_core.models"  # the group in which an installed package names its module
@@ -48,7 +48,7 @@ def named() -> tuple[str, ...]:
 def variables() -> dict[str, str]:
     """What a process in another folder needs to find them."""
     value = variable(VARIABLE).strip()
-    return {VARIABLE: str(path_of(VARIABLE, value)) if value.endswith(_SUFFIX) else value} if value else {}
+    return {VARIABLE: str(full_path(VARIABLE, value)) if value.endswith(_SUFFIX) else value} if value else {}
 
 
 @cache
@@ -62,7 +62,10 @@ def find(name: str) -> Source:
 
 
 def _file(name: str) -> Source:
-    path = path_of(VARIABLE, name)
+    try:
+        path = full_path(VARIABLE, name)
+    except ConfigError as error:
+        raise ModelError(str(error)) from error
     if not path.is_file():
         raise ModelError(f"{VARIABLE} names {name}, and there is no such file.")
     if not path.stem.isidentifier():

@@ -115,7 +115,7 @@ class Family(NamedTuple):
 
     run: Run
     outside: Path
-    before: dict[Path, bytes]
+    before: dict[Path, tuple[int, int, int]]
 
 
 @pytest.fixture(scope="module")

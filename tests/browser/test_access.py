@@ -30,8 +30,8 @@ from tests.support.runs import new_run, set_state
 
 pytestmark = pytest.mark.browser
 
-LOGIN_SECONDS = 25
-"""How long a login lasts that is to end during a test: longer than a busy machine takes to log in and draw a page."""
+LOGIN_SECONDS = (6, 12, 24)
+"""How long a login lasts that is to end during a test; the next one where a busy machine took longer to draw pages."""
 
 
 @pytest.fixture(scope="module")
@@ -155,17 +155,28 @@ def test_who_is_in_no_list_is_told_so_and_sees_nothing(guarded: Server, stopped:
 
 def test_views_that_refresh_end_with_the_login(stopped: Run, tmp_path: Path, page: Page) -> None:
     """Nobody reloads: the pages find out by themselves, and offer to log in again."""
-    with provider(timedelta(seconds=LOGIN_SECONDS)) as short, guarding(tmp_path, short) as server:
-        log_in(page, server, ANNA)
-        shown = {"All runs": ("", page), "to be seen": ("train", page.context.new_page())}
-        for heading, (path, view) in shown.items():
-            open_page(view, f"{server.url}/{path}?run={stopped.id}")
-            expect(view.get_by_role("heading", name=heading)).to_be_visible()
-        for heading, (_, view) in shown.items():
-            expect(view.get_by_text(EXPIRED)).to_be_visible(timeout=LOGIN_SECONDS * 1000 + PATIENCE_MS)
-            expect(view.get_by_role("heading", name=heading)).to_have_count(0)
-            view.get_by_role("button", name="Log in").click()
-            expect(view.get_by_role("button", name="Authorize")).to_be_visible()
+    shown = {"All runs": ("", page), "to be seen": ("train", page.context.new_page())}
+    for seconds in LOGIN_SECONDS:
+        with provider(timedelta(seconds=seconds)) as short, guarding(tmp_path, short) as server:
+            log_in(page, server, ANNA)
+            urls = {heading: f"{server.url}/{path}?run={stopped.id}" for heading, (path, _) in shown.items()}
+            if not all(is_drawn(view, urls[heading], heading) for heading, (_, view) in shown.items()):
+                continue
+            for heading, (_, view) in shown.items():
+                expect(view.get_by_text(EXPIRED)).to_be_visible(timeout=seconds * 1000 + PATIENCE_MS)
+                expect(view.get_by_role("heading", name=heading)).to_have_count(0)
+                view.get_by_role("button", name="Log in").click()
+                expect(view.get_by_role("button", name="Authorize")).to_be_visible()
+            return
+    pytest.fail(f"the pages are not drawn within {LOGIN_SECONDS[-1]} seconds")
+
+
+def is_drawn(page: Page, url: str, heading: str) -> bool:
+    """Whether the page is before the login ends."""
+    open_page(page, url)
+    drawn = page.get_by_role("heading", name=heading)
+    expect(drawn.or_(page.get_by_role("button", name="Log in"))).to_be_visible()
+    return drawn.is_visible()
 
 
 def test_page_that_hears_of_a_run_ends_once_its_viewer_is_in_no_list(

@@ -14,9 +14,9 @@ from fashion_core.models import build_model
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels, Parent
 from fashion_core.runs.store import RunStore
-from fashion_core.ui.server.uploads import AWAY_SECONDS
 from tests.support.browsing import Server, expect_badge, open_page, read_text, requests_outside
 from tests.support.exact import same
+from tests.support.impatient import impatient
 from tests.support.processes import wait_until
 from tests.support.runs import config, copied, trained
 
@@ -149,15 +149,14 @@ def test_refused_upload_is_one_sentence_and_shows_the_names(
 
 
 @pytest.mark.slow
-def test_copy_of_an_upload_goes_soon_after_its_page_was_closed(
-    store: RunStore, server: Server, page: Page, tmp_path: Path
-) -> None:
+def test_copy_of_an_upload_goes_soon_after_its_page_was_closed(store: RunStore, page: Page, tmp_path: Path) -> None:
     torch.save(build_model("mlp", seed=0).state_dict(), tmp_path / "theirs.pth")
-    upload(page, server, tmp_path / "theirs.pth")
-    expect(page.get_by_role("button", name="Import")).to_be_visible()
-    assert len(spooled(store)) == 1
-    page.close()
-    wait_until(lambda: spooled(store) == [], "the copy is gone", AWAY_SECONDS + 20)
+    with impatient(tmp_path) as server:
+        upload(page, server, tmp_path / "theirs.pth")
+        expect(page.get_by_role("button", name="Import")).to_be_visible()
+        assert len(spooled(store)) == 1
+        page.close()
+        wait_until(lambda: spooled(store) == [], "the copy is gone", 20)
 
 
 def downloaded(page: Page, folder: Path) -> Path:

@@ -14,6 +14,9 @@ from tests.support.runs import batch_row, epoch_row, new_run, set_finished, set_
 
 pytestmark = pytest.mark.browser
 
+SILENCE_MS = 15_000
+"""For which the page waits for live metrics, by its own clock."""
+
 
 @pytest.fixture
 def run(store: RunStore) -> Run:
@@ -119,9 +122,13 @@ def test_page_that_no_live_metrics_reach_follows_all_the_same(
         refuse(socket)
 
     page.route_web_socket("**/live", route)
+    page.clock.install()
     watch(page, server, run)
+    wait_until(lambda: page.title() and tried, "the page has tried")
+    page.clock.fast_forward(SILENCE_MS)
     wait_until(lambda: page.title() and len(tried) > times, "the page has tried again, and found nothing")
     write_epoch(run)
+    page.clock.fast_forward(SILENCE_MS)
     expect_epoch(page)
 
 

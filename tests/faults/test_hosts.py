@@ -23,7 +23,7 @@ FIRST, SECOND = (f"fashion-{letter}-{os.getpid()}" for letter in "ab")
 HOSTS = {FIRST: "10.211.77.1", SECOND: "10.211.77.2"}
 PORT = 29400
 WIRE = "wire"
-SETTINGS = ("--model=cnn", "--optimizer=adam", "--train-images=1300", "--batch-size=61", "--epochs=3", "--threads=1")
+SETTINGS = ("--model=cnn", "--optimizer=adam", "--train-images=1300", "--batch-size=61", "--epochs=2", "--threads=1")
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,10 @@ def test_module_in_a_folder_without_an_init_is_found(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("named", "told"),
     [
+        (
+            "~nobody-of-this-name/my_models.py",
+            "FASHION_MODELS is ~nobody-of-this-name/my_models.py, and there is no such",
+        ),
         ("gone.py", "FASHION_MODELS names gone.py, and there is no such file."),
         ("folder.py", "FASHION_MODELS names folder.py, and there is no such file."),
         (

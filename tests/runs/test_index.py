@@ -252,7 +252,7 @@ def test_lists_of_fifty_thousand_runs_cost_at_most_twice_those_of_a_thousand(tmp
     }
     stores = [RunStore(tmp_path / str(runs)) for runs in (1000, 50_000)]
     for store, runs in zip(stores, (1000, 50_000), strict=True):
-        fill_with_links(store, runs)
+        fill_with_links(store, runs, epochs=1)
         store.index.refresh(whole=True)
     time.sleep(cache.SETTLED_NS / 1e9)
     for name, way in ways.items():

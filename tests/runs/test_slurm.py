@@ -150,15 +150,17 @@ def test_host_is_taken_away_twice_and_the_run_ends_in_the_same_bits(store: RunSt
 def test_job_of_two_processes_is_taken_away_and_ends_in_the_same_bits(
     store: RunStore, started: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    straight = queue.start(store, config(**TOGETHER))
-    wait_for_end(straight)
     monkeypatch.setenv("FASHION_LAUNCHER", "slurm")
     run = queue.start(store, config(**TOGETHER))
     wait_for_more_epochs(run)
     assert "NumCPUs=2" in engines.asked("scontrol", "show", "job", job_of(run))
     engines.asked("scontrol", "requeue", job_of(run))
     wait_until(lambda: run.state() == "queued", "it waits again", 20)
+    with monkeypatch.context() as here:
+        here.delenv("FASHION_LAUNCHER")
+        straight = queue.start(store, config(**TOGETHER))  # while Slurm waits before it begins the job again
     wait_until(lambda: ended(store, run), "it has ended", 90)
+    wait_for_end(straight)
     assert_same_end(run, straight)
     assert run.status.restarts == 0
 

@@ -26,10 +26,14 @@ def flip_a_bit(path: Path) -> None:
     path.write_bytes(data)
 
 
-def files_below(folder: Path) -> dict[Path, bytes]:
-    """What must not change there: all but locks, and the audit of what was refused."""
+def files_below(folder: Path) -> dict[Path, tuple[int, int, int]]:
+    """What must not change there: all but locks, and the audit of what was refused.
+
+    Which file it is, its bytes, and when something about it changed last: whoever writes to it moves that time.
+    """
     files = [path for path in folder.rglob("*") if path.is_file() and path.name not in ("lock", "audit.jsonl")]
-    return {path: path.read_bytes() for path in files if path.suffix != ".lock"}
+    found = {path: path.stat() for path in files if path.suffix != ".lock"}
+    return {path: (seen.st_ino, seen.st_size, seen.st_ctime_ns) for path, seen in found.items()}
 
 
 def settle(monkeypatch: pytest.MonkeyPatch) -> None:

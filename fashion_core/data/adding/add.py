@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +24,10 @@ from fashion_core.data.sources.classes import check_images, check_number
 from fashion_core.errors import DataError, printable
 
 Progress = Callable[[int, int], object]  # images done, images in all
-ShouldStop = Callable[[], bool]
-CheckStop = Callable[[], None]  # raises where ``should_stop`` says so
 
 
 def _ignore(_done: int, _total: int) -> None:
     pass
-
-
-def _never() -> bool:
-    return False
 
 
 @dataclass(frozen=True)
@@ -49,53 +43,52 @@ class Prepared:
         return self.report
 
 
-def add(source: str, request: AddRequest, progress: Progress = _ignore, should_stop: ShouldStop = _never) -> Report:
-    """Add a dataset: all of it, or, where anything fails or ``should_stop`` says so, nothing.
+def add(source: str, request: AddRequest, progress: Progress = _ignore) -> Report:
+    """Add a dataset: all of it, or, where anything fails, nothing.
 
     Args:
         source: a path, or the name of one of torchvision's sets.
         request: its name, size and colours.
         progress: called with the images done and the images in all.
-        should_stop: asked now and then.
 
     Raises:
-        DataError: also if ``should_stop`` said so.
+        DataError: the source holds no dataset, or the name is taken.
         DiskError: a file can't be read or written.
     """
-    with prepared(source, request, progress, should_stop) as ready:
+    with prepared(source, request, progress) as ready:
         return ready.keep()
 
 
-def preview(source: str, request: AddRequest, progress: Progress = _ignore, should_stop: ShouldStop = _never) -> Report:
-    """Report what ``add`` would, and keep nothing."""
-    with prepared(source, request, progress, should_stop) as ready:
-        return ready.report
-
-
 @contextmanager
-def prepared(
-    source: str, request: AddRequest, progress: Progress = _ignore, should_stop: ShouldStop = _never
-) -> Iterator[Prepared]:
+def prepared(source: str, request: AddRequest, progress: Progress = _ignore) -> Iterator[Prepared]:
     """Make a dataset that nobody sees until it is kept."""
     check(request)
-
-    def check_stop() -> None:
-        if should_stop():
-            raise DataError("Adding was stopped: nothing was kept.")
-
     with place.workshop() as folder:
-        with open_source(source, folder) as opened:
-            found = _make(opened, request, folder, progress, check_stop)
+        with _told_as(source, request), open_source(source, folder) as opened:
+            found = _make(replace(opened, kind=_as_called(opened.kind, source, request)), request, folder, progress)
         made = folder / place.MADE
         files.write_json(made / description.FILE, found.description.model_dump(mode="json"), durable=False)
         files.write_json(made / report.FILE, found.model_dump(mode="json"), durable=False)
         yield Prepared(found, made)
 
 
-def _make(source: Source, request: AddRequest, folder: Path, progress: Progress, check_stop: CheckStop) -> Report:
+@contextmanager
+def _told_as(source: str, request: AddRequest) -> Iterator[None]:
+    """Tell what is wrong with the source by the name that people call it."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(_as_called(str(error), source, request)) from error
+
+
+def _as_called(text: str, source: str, request: AddRequest) -> str:
+    return text.replace(Path(source).name, printable(request.called)) if request.called else text
+
+
+def _make(source: Source, request: AddRequest, folder: Path, progress: Progress) -> Report:
     check_images(source.count)
     shape, told = survey(source, request)
-    piles, tally = _fill(source, request, shape, folder, progress, check_stop)
+    piles, tally = _fill(source, request, shape, folder, progress)
     tally.check()
     classes, new = _used(source.classes, piles)
     counts = _counts(classes, piles, new)
@@ -103,18 +96,17 @@ def _make(source: Source, request: AddRequest, folder: Path, progress: Progress,
     told += [*source.findings, *_unused(source.classes, classes), *findings.of_files(tally, shape)]
     told += [*findings.of_classes(counts), *findings.of_duplicates(piles[0].hashes, piles[1].hashes), *_order(piles)]
     orders = _order_of(piles[0]), _order_of(piles[1])
-    facts = arrays.write(folder / place.MADE, shape, piles, orders, new, check_stop)
+    facts = arrays.write(folder / place.MADE, shape, piles, orders, new)
     described = _describe(request, shape, classes, piles, facts, source.kind)
     return Report(description=described, counts=counts, findings=tuple(told))
 
 
 def _fill(
-    source: Source, request: AddRequest, shape: Shape, folder: Path, progress: Progress, check_stop: CheckStop
+    source: Source, request: AddRequest, shape: Shape, folder: Path, progress: Progress
 ) -> tuple[tuple[Pile, Pile], Tally]:
     size = shape.channels * shape.height * shape.width
     train, test, tally, done = Pile(folder / "train", size), Pile(folder / "test", size), Tally(), 0
     for results in decoded(source.items(), shape, request.fit):
-        check_stop()
         read = tally.add(results)
         train.append([image for image in read if image.half == "train"])
         test.append([image for image in read if image.half == "test"])

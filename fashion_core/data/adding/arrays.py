@@ -1,7 +1,7 @@
 """The arrays of a dataset, written piece by piece: first as the images come, then in their order for good."""
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -93,18 +93,16 @@ def write(
     piles: tuple[Pile, Pile],
     orders: tuple[Numbers, Numbers],
     new: Labels,
-    check_stop: Callable[[], None],
 ) -> Facts:
     """Write all arrays of a dataset; ``new`` is the label of each label that its images came with.
 
-    ``check_stop`` is called now and then, and may raise. Raises ``DiskError``.
+    Raises ``DiskError``.
     """
     hasher = sha256(digest_head(shape, len(orders[0]), len(orders[1])))
     levels = np.zeros((shape.channels, _LEVELS), np.int64)
     for half, (name, pile, order) in enumerate(zip(ARRAYS[:2], piles, orders, strict=True)):
         with _array(folder / name, "|u1", (len(order), shape.channels, shape.height, shape.width)) as file:
             for piece in pile.pieces(order):
-                check_stop()
                 file.write(piece)
                 hasher.update(piece)
                 if half == 0:

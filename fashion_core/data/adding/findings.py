@@ -92,8 +92,13 @@ def of_classes(counts: Sequence[ClassCount]) -> Iterator[Finding]:
 
 
 def of_duplicates(train: NDArray[np.uint64], test: NDArray[np.uint64]) -> Iterator[Finding]:
-    """What lies on both sides with the same pixels, which makes test results look better than they are."""
+    """What has the same pixels: on both sides, where it makes test results look better than they are, and on one."""
     if shared := int(np.isin(test, train).sum()):
         one = "{count} test image is among the training images too, pixel for pixel."
         many = "{count:,} test images are among the training images too, pixel for pixel."
         yield Finding(kind="duplicates", text=counted(shared, one, many))
+    for side, hashes in (("training", train), ("test", test)):
+        if copies := len(hashes) - len(np.unique(hashes)):
+            one = "{count} {side} image is a copy of another one, pixel for pixel."
+            many = "{count:,} {side} images are copies of others, pixel for pixel."
+            yield Finding(kind="copies", text=counted(copies, one, many, side=side))

@@ -1,14 +1,14 @@
 """A folder of class folders: no link is followed, and nothing is opened that is not a plain file."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fashion_core import files
 from fashion_core.data.image_files import MOST_BYTES
 from fashion_core.data.report import Finding
-from fashion_core.data.sources.base import Half, Item, Source, spread
+from fashion_core.data.sources.base import Item, Source, spread
 from fashion_core.data.sources.layout import MOST_FILES, NAMED, is_hidden, lay_out
 from fashion_core.errors import DataError, FashionError, counted
 
@@ -57,22 +57,28 @@ def _sort_in(entry: os.DirEntry[str], path: str, found: Scan, waiting: list[str]
 
 def open_scanned(folder: Path, found: Scan) -> Source:
     """The source in a folder of class folders. Raises ``DataError``."""
-    layout = lay_out(str(folder), found.paths, found.empty)
+
+    def read(path: str) -> bytes | FashionError:
+        try:
+            with files.disk_errors(folder / path), files.open_to_read(folder / path) as file:
+                return file.read(MOST_BYTES + 1)
+        except FashionError as error:
+            return error
+
+    return laid_out(str(folder), f"class folders in {folder.name or folder}", found, read)
+
+
+def laid_out(where: str, kind: str, found: Scan, read: Callable[[str], bytes | FashionError]) -> Source:
+    """The source in class folders; ``read`` gives a file by its path, or why it can't be read. Raises ``DataError``."""
+    layout = lay_out(where, found.paths, found.empty)
 
     def items(numbers: Iterable[int]) -> Iterator[Item]:
         for number in numbers:
             place, half, label = layout.files[number]
-            yield _item(folder, found.paths[place], half, label)
+            yield Item(found.paths[place], half, label, read(found.paths[place]))
 
-    count = len(layout.files)
-    return Source(
-        f"class folders in {folder.name or folder}",
-        layout.classes,
-        count,
-        lambda: items(range(count)),
-        lambda: items(spread(count)),
-        (*layout.findings, *not_followed(found.links, found.special)),
-    )
+    count, findings = len(layout.files), (*layout.findings, *not_followed(found.links, found.special))
+    return Source(kind, layout.classes, count, lambda: items(range(count)), lambda: items(spread(count)), findings)
 
 
 def not_followed(links: list[str], special: list[str]) -> list[Finding]:
@@ -86,11 +92,3 @@ def not_followed(links: list[str], special: list[str]) -> list[Finding]:
             text = counted(len(names), one, many)
             found.append(Finding(kind="left out", text=text, names=tuple(sorted(names)[:NAMED])))
     return found
-
-
-def _item(folder: Path, name: str, half: Half | None, label: int) -> Item:
-    try:
-        with files.disk_errors(folder / name), files.open_to_read(folder / name) as file:
-            return Item(name, half, label, file.read(MOST_BYTES + 1))
-    except FashionError as error:
-        return Item(name, half, label, error)

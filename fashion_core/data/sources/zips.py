@@ -1,16 +1,16 @@
 """A zip of class folders, read without unpacking it to anywhere."""
 
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from fashion_core.data.image_files import MOST_BYTES
 from fashion_core.data.sources import zip_file
-from fashion_core.data.sources.base import Item, Source, spread
-from fashion_core.data.sources.folders import Scan, not_followed
-from fashion_core.data.sources.layout import is_hidden, lay_out
-from fashion_core.errors import FashionError, ImageError
+from fashion_core.data.sources.base import Source
+from fashion_core.data.sources.folders import Scan, laid_out
+from fashion_core.data.sources.layout import is_hidden
+from fashion_core.errors import DataError, FashionError, ImageError, printable
 
 
 @contextmanager
@@ -18,23 +18,20 @@ def opened(path: Path) -> Iterator[Source]:
     """Raises ``DataError`` or ``DiskError``."""
     with zip_file.opened(path) as archive:
         found, members = _scan(archive)
-        layout = lay_out(path.name, found.paths, found.empty)
+        _check_names(path.name, found)
+        yield laid_out(path.name, f"class folders in {path.name}", found, lambda name: _read(archive, members[name]))
 
-        def items(numbers: Iterable[int]) -> Iterator[Item]:
-            for number in numbers:
-                place, half, label = layout.files[number]
-                name = found.paths[place]
-                yield Item(name, half, label, _read(archive, members[name]))
 
-        count = len(layout.files)
-        yield Source(
-            f"class folders in {path.name}",
-            layout.classes,
-            count,
-            lambda: items(range(count)),
-            lambda: items(spread(count)),
-            (*layout.findings, *not_followed(found.links, found.special)),
-        )
+def _check_names(zip_name: str, found: Scan) -> None:
+    """Raise ``DataError`` where all lead out: some tools make that of a path above the folder that they ran in."""
+    outside = [name for name in found.links if _leads_out(name)]
+    if outside and not found.paths:
+        where = f"names that lead out of it, such as {printable(outside[0])}"
+        raise DataError(f"The files in {zip_name} have {where}: zip the folder anew.")
+
+
+def _leads_out(name: str) -> bool:
+    return ".." in PurePosixPath(name).parts or name.startswith("/")
 
 
 def _scan(archive: zipfile.ZipFile) -> tuple[Scan, dict[str, zipfile.ZipInfo]]:
@@ -42,7 +39,7 @@ def _scan(archive: zipfile.ZipFile) -> tuple[Scan, dict[str, zipfile.ZipInfo]]:
     found, members, folders = Scan(), dict[str, zipfile.ZipInfo](), set[str]()
     for entry in archive.infolist():
         name = zip_file.name_of(entry)
-        leads_out = ".." in PurePosixPath(name).parts or name.startswith("/")
+        leads_out = _leads_out(name)
         if not name or (is_hidden(name) and not leads_out):
             continue
         if name.endswith("/"):

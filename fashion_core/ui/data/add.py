@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,7 @@ import streamlit as st
 from fashion_core.access.gate import forget_upload
 from fashion_core.config import FITS
 from fashion_core.data import fashion_mnist
-from fashion_core.data.report import Report
+from fashion_core.data.report import Finding, Report
 from fashion_core.data.request import AddRequest
 from fashion_core.errors import DataError, printable
 from fashion_core.runs.store import RunStore
@@ -40,7 +41,7 @@ def show(store: RunStore) -> None:
 def _ask_and_add(store: RunStore) -> None:
     upload = st.file_uploader(texts.FILE, _KINDS, key="dataset file")
     named = st.text_input(texts.PATH, placeholder=texts.PATH_HINT, key="dataset path").strip()
-    request = _ask_request()
+    request = replace(_ask_request(), called=printable(upload.name) if upload else "")
     source = _source(store, upload, named)
     with st.container(horizontal=True):
         looks = st.button(texts.PREVIEW, icon=":material/preview:")
@@ -109,15 +110,19 @@ def _show_preview(found: child.Preview) -> None:
     described = found.report.description
     words = texts.COUNTS.format(words=described.in_words, train=described.train, test=described.test)
     st.markdown(common.plain(words))
-    for one in found.report.findings:
-        text = texts.NAMED.format(text=one.text, names=", ".join(one.names)).strip()
-        st.warning(common.plain(text), icon=":material/info:")
+    if told := [_told(one) for one in found.report.findings]:
+        st.markdown("\n".join(f"- {text}" for text in told))
     with st.container(horizontal=True):
         for name, picture in found.samples:
             with st.container(width=_SAMPLE + 24):
                 st.image(picture, width=_SAMPLE, alt=name)
                 st.caption(common.plain(name))
     _show_counts(found.report)
+
+
+def _told(found: Finding) -> str:
+    names = texts.NAMED.format(names=", ".join(found.names)) if found.names else ""
+    return common.plain(f"{found.text}{names}")
 
 
 def _show_counts(report: Report) -> None:

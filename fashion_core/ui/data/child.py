@@ -1,6 +1,6 @@
 """Adds a dataset in a process of its own, where a picture from anywhere can harm no visitor.
 
-That is `data add` of the command line; it is ended where nobody waits for it any more, and then nothing is kept.
+It is ended where nobody waits for it any more, and then nothing is kept.
 """
 
 import json
@@ -37,12 +37,12 @@ def preview(source: str, request: AddRequest, progress: Callable[[int, int], obj
 
 def _report(found: dict[str, Any]) -> Report:
     fields = Report.model_fields
-    described = {name: value for name, value in found.items() if name not in (*fields, "path", "samples")}
+    described = {name: value for name, value in found.items() if name not in (*fields, "samples")}
     return Report.model_validate({"description": described, "counts": found["counts"], "findings": found["findings"]})
 
 
 def _run(source: str, request: AddRequest, progress: Callable[[int, int], object], *flags: str) -> dict[str, Any]:
-    command = processes.python_command("data", "add", "--json", "--for-page", *_asked(request), *flags, "--", source)
+    command = processes.python_command("adder", "--json", *_asked(request), *flags, "--", source)
     with tempfile.TemporaryFile("w+", encoding="utf-8") as answer, processes.start_errors():
         child = subprocess.Popen(
             command,
@@ -69,7 +69,7 @@ def _run(source: str, request: AddRequest, progress: Callable[[int, int], object
 
 
 def _asked(request: AddRequest) -> list[str]:
-    asked = {"name": request.name, "label": request.label, "fit": request.fit}
+    asked = {"name": request.name, "label": request.label, "fit": request.fit, "called": request.called}
     more = {"size": request.size, "channels": request.channels}
     return [f"--{name}={value}" for name, value in {**asked, **more}.items() if value is not None]
 

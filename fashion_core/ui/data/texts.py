@@ -30,4 +30,4 @@ ADDED = "{label} was added: {train:,} training and {test:,} test images."
 COUNTS = "{words}: {train:,} training and {test:,} test images"
 COUNT_COLUMNS = ("class", "training", "test")
 COUNTS_TABLE = "Images of each class"
-NAMED = "{text} {names}"
+NAMED = " ({names})"

@@ -49,6 +49,16 @@ def test_duplicates_across_the_sides_are_counted_by_their_pixels(tmp_path: Path)
     assert found["duplicates"] == "2 test images are among the training images too, pixel for pixel."
 
 
+def test_copies_on_one_side_are_counted_by_their_pixels(tmp_path: Path) -> None:
+    root = both_sides(tmp_path / "set")
+    data = (root / "train" / "cat" / "0000.png").read_bytes()
+    for name in ("cat", "dog"):
+        write(root / "train" / name / "copy.png", data + b"other bytes, the same pixels")
+    found = add(root).found
+    assert found["copies"] == "2 training images are copies of others, pixel for pixel."
+    assert "duplicates" not in found
+
+
 @pytest.mark.parametrize(("least", "is_told"), [(5, False), (4, True)])
 def test_imbalance_is_told_beyond_ten_to_one(tmp_path: Path, least: int, is_told: bool) -> None:
     counts = {"train/cat": 49, "train/dog": least - 1, "test/cat": 1, "test/dog": 1}

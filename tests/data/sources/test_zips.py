@@ -1,6 +1,7 @@
 """Zips of class folders: read in place, within limits, whatever their directory claims."""
 
 import io
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -38,6 +39,13 @@ def test_nothing_is_unpacked_anywhere(tmp_path: Path) -> None:
     assert kept.counts() == {"cat": (3, 3), "dog": (3, 3)}
     assert kept.found["left out"] == "2 links that may lead out of it are not followed."
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["data", "pets.zip"]
+
+
+def test_zip_of_nothing_but_names_that_lead_out_says_so(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "pets.zip", {f"../{name}": data for name, data in MEMBERS.items()})
+    said = "The files in pets.zip have names that lead out of it, such as ../pets/train/cat/0.png: zip the folder anew."
+    with pytest.raises(DataError, match=f"^{re.escape(said)}$"):
+        add(path)
 
 
 def test_link_in_a_zip_is_not_followed(tmp_path: Path) -> None:

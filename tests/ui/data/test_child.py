@@ -43,6 +43,15 @@ def test_what_is_wrong_is_said_as_the_command_says_it(many: str, store: RunStore
         child.preview("/nowhere", AddRequest("many"), lambda done, total: None)
 
 
+def test_an_upload_is_told_by_the_name_that_it_had(many: str, tmp_path: Path, store: RunStore) -> None:
+    upload = Path(many).rename(tmp_path / "upload.npz")
+    found = child.add(str(upload), AddRequest("many", called="our *photos*.npz"), lambda done, total: None)
+    assert found.description.source == describe("many").source == "the arrays of our *photos*.npz"
+    upload.write_bytes(b"no zip")
+    with pytest.raises(DataError, match=r"^our \*photos\*\.npz is damaged or no zip file"):
+        child.preview(str(upload), AddRequest("more", called="our *photos*.npz"), lambda done, total: None)
+
+
 def test_process_is_ended_by_whoever_no_longer_waits(many: str, store: RunStore) -> None:
     def leave(done: int, total: int) -> None:
         raise KeyboardInterrupt

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from statistics import median
 
 import psutil
@@ -10,9 +11,11 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from fashion_core.runs.store import RunStore
 from tests.benchmarks import guard
 from tests.benchmarks.serving import Server
 from tests.benchmarks.sessions import Session, open_session
+from tests.support.impatient import impatient
 from tests.support.processes import wait_until
 from tests.support.requests import raw, upload
 
@@ -108,13 +111,14 @@ async def test_upload_is_kept_from_whoever_lacks_its_token(server: Server) -> No
 
 
 @pytest.mark.slow
-async def test_uploads_of_somebody_who_has_left_are_let_go_of(server: Server) -> None:
-    before = megabytes(server)
-    async with opened(server) as session:
-        for number in range(3):
-            assert upload(server.port, session.id, str(number), 100 * MB).status == 204
-        assert megabytes(server) > before + 250
-    wait_until(lambda: megabytes(server) < before + 50, "their memory is free again")
+async def test_uploads_of_somebody_who_has_left_are_let_go_of(store: RunStore, tmp_path: Path) -> None:
+    with impatient(tmp_path) as server:
+        before = megabytes(server)
+        async with opened(server) as session:
+            for number in range(3):
+                assert upload(server.port, session.id, str(number), 100 * MB).status == 204
+            assert megabytes(server) > before + 250
+        wait_until(lambda: megabytes(server) < before + 50, "their memory is free again", 20)
 
 
 @pytest.mark.slow
