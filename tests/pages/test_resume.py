@@ -100,6 +100,7 @@ def test_transfer_shows_its_layers_and_a_switch_that_freezes_before_the_click(
     press(app, "Start")
     child = store.children(parent)[0]
     assert (child.record.is_transfer, len(child.record.frozen)) == (True, 4)
+    assert f"Resumed from it: {child.title} (transfer)" in words(open_page("checkpoints", run=parent.id, epoch="0"))
 
 
 def test_resume_of_a_run_with_frozen_layers_offers_to_train_them_too(store: RunStore, parent: Run) -> None:

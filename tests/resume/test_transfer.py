@@ -18,7 +18,7 @@ from fashion_core.formats import export
 from fashion_core.formats.import_file import import_file
 from fashion_core.formats.inspect import inspect
 from fashion_core.models import build_model
-from fashion_core.resume import bitwise, comparison, drill, plan, reasons
+from fashion_core.resume import bitwise, comparison, drill, plan, reasons, tables
 from fashion_core.resume.labels import short_label
 from fashion_core.resume.plan import Plan, ResumeRequest
 from fashion_core.resume.transfer import layers_of
@@ -359,6 +359,8 @@ def test_transfer_is_compared_in_the_group_of_its_dataset_never_with_the_old_los
     assert row.now(True) is not None
     assert str(comparison.as_record(row)["answer"]).endswith(", not counted")
     assert bitwise.check_bitwise(child, parent).kind == "none"
+    dots, _ = tables.part_frames(tables.lineage_parts(store), 0)
+    assert dots[dots["run"] == child.id]["label"].iloc[-1].startswith("transfer: on coins")
 
 
 def test_command_line_prints_the_layers_before_it_starts_and_show_what_was_kept(
