@@ -169,9 +169,10 @@ def models_of(file: SavedFile) -> list[KnownModel]:
 
 
 def named_model(file: SavedFile) -> str | None:
-    """What the file calls its model, or the run whose file it is where a team's models may look the same."""
+    """What the file calls its model, or who asks, or the run whose file it is: a team's models may look the same."""
     config = file.content.get("config") if isinstance(file.content, dict) else None
     said = config.get("model") if isinstance(config, dict) else file.metadata.get("model")
+    said = file.model if said is None else said
     record = record_of(file.path) if said is None and sources.named() else None
     said = record.config.model if record else said
     return said if isinstance(said, str) and re.fullmatch(MODEL_NAME, said) and len(said) <= MAX_NAME else None
