@@ -7,6 +7,7 @@ from fashion_core.charts.texts import LIVE_KEY, LIVE_KEY_OF_SEEDS
 from fashion_core.config import PRESETS, TrainConfig, expectation, parse_config
 from fashion_core.data.description import Description, describe, resolved
 from fashion_core.errors import counted
+from fashion_core.formats import model_size
 from fashion_core.resume import drill, repeats
 from fashion_core.runs import torch_process
 from fashion_core.runs.launchers import jobs
@@ -53,6 +54,8 @@ def show_form(store: RunStore) -> None:
         torch_process.check_processes(config)
         ready = settings_form.is_ready(store, config.dataset)
         settings_form.show_cautions([(config.precision, config.device)])
+        if is_large := model_size.caution(config, describe(config.dataset).shape):
+            st.warning(is_large, icon=":material/save:")
     count = settings_form.ask_seeds("seeds to train")
     key, label = common.press_key("start"), counted(count, texts.START_ONE, texts.START_MANY)
     pressed = login.button(label, type="primary", icon=":material/play_arrow:", disabled=not ready, key=key)

@@ -96,10 +96,12 @@ def add_for_server(options: argparse.Namespace) -> None:
     """How far it is, as lines such as "1280/60000", some a second; then the report, of a preview with samples."""
     from fashion_core.data import adding
 
-    request = replace(_request(options), called=options.called)
-    with adding.prepared(options.source, request, _say_lines()) as ready:
-        samples = list(_samples(ready)) if options.preview else []
-        found = ready.report if options.preview else ready.keep()
+    request, samples = replace(_request(options), called=options.called), list[tuple[str, str]]()
+    if options.preview:
+        with adding.prepared(options.source, request, _say_lines()) as ready:
+            found, samples = ready.report, list(_samples(ready))
+    else:
+        found = adding.add(options.source, request, _say_lines())
     answer(options, {**_document(found.description, found), "samples": samples}, ())
 
 

@@ -21,6 +21,7 @@ from fashion_core.errors import (
     one_line,
     printable,
 )
+from fashion_core.formats import model_size
 from fashion_core.resume import answers, comparison, plan, reasons, repeats, texts, transfer, verdict
 from fashion_core.resume.labels import points
 from fashion_core.runs import metrics, queue, torch_process
@@ -110,7 +111,8 @@ def _is_under_way(run: Run) -> bool:
 
 def _say_cautions(runs: Sequence[Run]) -> None:
     pairs = ((run.record.config.precision, run.record.environment.device) for run in runs)
-    for caution in torch_process.precision_cautions(pairs):
+    sizes = (model_size.caution(run.record.config, run.record.description.shape) for run in runs)
+    for caution in (*torch_process.precision_cautions(pairs), *dict.fromkeys(filter(None, sizes))):
         say(caution)
 
 

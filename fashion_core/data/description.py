@@ -132,7 +132,9 @@ def describe(name: str) -> Description:
         return found
     path = folder_of(name) / FILE
     if not path.is_file():
-        raise DataError(f"There is no dataset {name} here: choose one of {', '.join(names())}.")
+        raise DataError(
+            f"There is no dataset {name} here: choose one of {', '.join(names())}, or add it (again) with `data add`."
+        )
     return _known.get(path, stamp(path), lambda: _read(path))
 
 

@@ -27,6 +27,7 @@ from fashion_core.formats.untrusted.blueprints import blueprint
 from fashion_core.formats.untrusted.read import PROGRAM_METADATA
 from fashion_core.formats.untrusted.safetensors_reader import OURS, described_by
 from fashion_core.formats.untrusted.saved_file import checksum_of
+from fashion_core.formats.untrusted.validate import DESCRIPTION_KEY
 from fashion_core.models import team
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
@@ -82,7 +83,8 @@ def _explained(loaded: LoadedModel) -> AbstractContextManager[None]:
 def _metadata(loaded: LoadedModel) -> dict[str, str]:
     """What a format without settings says beside the weights."""
     known = {"model": loaded.model_name, "epoch": loaded.epoch, "loss": loaded.loss, **loaded.trained_on}
-    return {key: str(value) for key, value in known.items() if value is not None}
+    described = {DESCRIPTION_KEY: loaded.dataset.model_dump_json()} if loaded.dataset else {}
+    return {key: str(value) for key, value in known.items() if value is not None} | described
 
 
 def as_safetensors(loaded: LoadedModel) -> bytes:

@@ -128,7 +128,7 @@ def inspect(path: Path, numbers: bool | None = None, choice: str | None = None) 
     format = format_of(file, weights, optimizer) if weights else "unknown"
     refusal = _refusal(file, numbers, choice)
     epoch = file.whole_number_under("epoch")
-    said = validate.described(file.content)
+    said = validate.described(file)
     missing = _missing(file.content, format, epoch, optimizer)
     called = {printable(theirs): printable(ours) for ours, theirs in weights.names.items()} if weights else {}
     return Inspection(

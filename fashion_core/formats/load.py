@@ -74,7 +74,7 @@ def load(
         optimizer=optimizer,
         notes=notes_on(found, optimizer),
         trained_on=trained_on(file),
-        dataset=described(file.content),
+        dataset=described(file),
         frozen=_frozen(file, built),
     )
 

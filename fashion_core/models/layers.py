@@ -76,5 +76,10 @@ class Answer(BaseModel):
     @property
     def sha256(self) -> str:
         """Of all its files, by their names: it changes with any of them."""
-        lines = (f"{name} {digest}\n" for name, digest in sorted(self.files.items()))
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        return sha256_of(self.files)
+
+
+def sha256_of(files: Mapping[str, str]) -> str:
+    """One digest of several, by their files' names."""
+    lines = (f"{name} {digest}\n" for name, digest in sorted(files.items()))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -21,6 +21,7 @@ from torch import nn
 from fashion_core.config import LONGEST_MODEL_NAME, MODEL_LABELS, MODEL_NAME, Shape
 from fashion_core.errors import ModelError, cut_middle, printable
 from fashion_core.models import sources
+from fashion_core.models.layers import sha256_of
 from fashion_core.models.sources import Source
 
 LIST: Final = "MODELS"
@@ -39,15 +40,28 @@ class Team:
 
 def builder(name: str) -> Builder:
     """What builds a team's model of this name. Raises ``ModelError``."""
+    _, found = _listing(name)
+    return partial(build, name, found.models[name])
+
+
+def check_imported(name: str, sha256: str) -> None:
+    """Raise ``ModelError`` unless a team's model has been imported from the source of this digest."""
+    source, found = _listing(name)
+    if sha256_of(digests(source, found.files)) != sha256:
+        raise ModelError(f"The source of the model {name} was changed as its run was about to begin: start it again.")
+
+
+def _listing(name: str) -> tuple[Source, Team]:
     problem = None
     for named in sources.named():
         try:
-            found = load(sources.find(named))
+            source = sources.find(named)
+            found = load(source)
         except ModelError as error:
             problem = error
             continue
         if name in found.models:
-            return partial(build, name, found.models[name])
+            return source, found
     raise problem or ModelError(f"There is no model {name} here: set {sources.VARIABLE} to the module that lists it.")
 
 
@@ -99,12 +113,16 @@ def load(source: Source) -> Team:
 
 def _import_file(source: Source) -> ModuleType:
     """Under its own name, by which a whole model is pickled; what lies beside it can be imported, too."""
-    sys.path.append(str(source.root))
     spec = importlib.util.spec_from_file_location(source.module, source.path)
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules[source.module] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(source.root))
+    try:
+        spec.loader.exec_module(module)
+    finally:  # what others import later is not meant to be found there first
+        sys.path.remove(str(source.root))
+        sys.path.append(str(source.root))
     return module
 
 

@@ -57,6 +57,8 @@ def _text(reason: Message) -> str:
 
 
 def _label(name: str) -> str:
+    if name == "frozen":  # what a resume changes beside the settings
+        return "frozen tensors"
     label = next((setting.label for setting in settings() if setting.name == name), name)
     return f"{label[:1].lower()}{label[1:]}"
 

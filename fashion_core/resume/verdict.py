@@ -45,13 +45,19 @@ def check_epoch(run: Run, epoch: int, saved: list[int]) -> None:
     raise RunNotFoundError(text.format(run=run.id, epoch=epoch, epochs=named, count=len(saved), **ends))
 
 
-def changes(parent: RunRecord, config: TrainConfig) -> dict[str, Change]:
-    """The settings that were overridden, except the name and the number of epochs; other images are another dataset."""
+def changes(parent: RunRecord, config: TrainConfig, frozen: Sequence[str] | None = None) -> dict[str, Change]:
+    """The settings that were overridden, except the name and the number of epochs; other images are another dataset.
+
+    And where given, how many tensors are ``frozen``, if these are others.
+    """
     before, after = parent.config.model_dump(), config.model_dump()
     if before["dataset"] == after["dataset"]:  # the name may stand for other images by now
         before["dataset"], after["dataset"] = parent.images, images_here(config.dataset)
     names = [setting.name for setting in settings() if setting.name not in ("name", "epochs")]
-    return {name: Change(before=before[name], after=after[name]) for name in names if before[name] != after[name]}
+    found = {name: Change(before=before[name], after=after[name]) for name in names if before[name] != after[name]}
+    if frozen is not None and {*frozen} != {*parent.frozen}:
+        found["frozen"] = Change(before=len(parent.frozen), after=len(frozen))
+    return found
 
 
 def inspect_checkpoint(run: Run, epoch: int) -> Verdict:

@@ -181,5 +181,8 @@ def ask(*command: str | bytes, root: Path | None = None, seconds: float = _ANSWE
     if answer.returncode or not answer.stdout.strip():  # what it runs may have ended it in any way
         told = last_line[-500:] or f"exit status {answer.returncode}"
         raise WorkerError(f"The process that has torch ended without an answer: {told}")
-    value: dict[str, Any] = json.loads(answer.stdout)
+    try:
+        value: dict[str, Any] = json.loads(answer.stdout)
+    except ValueError as error:
+        raise WorkerError("The process that has torch gave no answer that can be read: try again.") from error
     return value

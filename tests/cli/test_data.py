@@ -124,7 +124,11 @@ def test_who_added_and_removed_is_noted(capsys: Capture, store: RunStore, pets: 
         (("add", ".", "--name", "Pets"), "The name 'Pets' is not possible: use at most 40 small letters and digits"),
         (("add", ".", "--name", "synthetic"), "synthetic is a dataset that comes with the app: choose another name."),
         (("add", ".", "--name", "pets", "--size", "4"), "The size 4 is not possible: choose 8 to 256 pixels."),
-        (("show", "nothing"), "There is no dataset nothing here: choose one of synthetic, fashion-mnist."),
+        (
+            ("show", "nothing"),
+            "There is no dataset nothing here: choose one of synthetic, fashion-mnist, or add it (again) with "
+            "`data add`.",
+        ),
         (("remove", "synthetic"), "synthetic comes with the app and can't be removed; name one that was added."),
         (("remove", "../data"), "There is no dataset ../data that was added: `data list` shows those that are here."),
     ],

@@ -40,9 +40,13 @@ SMALL = ("--train-images", "500", "--device", "cpu", "--threads", "1")
         (("--learning-rate", "-1"), "Learning rate should be greater than 0, not '-1'."),
         (("--batch-size", "12001"), "Batch size 12,001 is larger than the 12,000 training images"),
         (("--device", "cuda:77"), "There is no device cuda:77 on this machine; choose one of auto, "),
-        (("--dataset", "cifar"), "There is no dataset cifar here: choose one of synthetic, fashion-mnist."),
+        (
+            ("--dataset", "cifar"),
+            "There is no dataset cifar here: choose one of synthetic, fashion-mnist, or add it (again) with "
+            "`data add`.",
+        ),
         (("--model", "vgg"), "There is no model vgg here: choose one of mlp, cnn, resnet18, or start the server with"),
-        (("--dataset", "../up"), "Dataset should be a name of small letters"),
+        (("--dataset", "../up"), "Dataset should be a name such as my-dataset, not"),
         (("--dataset", "fashion-mnist"), "Fashion-MNIST is not in "),
         (("--name", "a\nb"), "Name should be one line of printable characters, not 'a\\nb'."),
     ],

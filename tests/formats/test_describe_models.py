@@ -125,7 +125,7 @@ def test_why_a_model_can_not_be_saved_as_a_whole_is_told(zoo: Answer) -> None:
     found = whole_problems(zoo)
     assert found.pop("unpicklable").startswith("it can't be pickled: AttributeError: Can't pickle local object")
     assert found.pop("hooked") == "zoo.Hooked carries hooks (_forward_hooks), which would run code"
-    assert found.pop("keeping") == "zoo.Keeping.about is more than numbers, texts and lists of them"
+    assert found.pop("keeping") == "zoo.Keeping.about is more than finite numbers, texts and lists of them"
     assert found == {}
 
 

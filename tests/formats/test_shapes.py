@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from fashion_core.formats.inspect import inspect
 from fashion_core.formats.load import load
 from fashion_core.formats.shapes import misfit, shape_of
 from fashion_core.formats.untrusted.blueprints import OWN, sizes_of
+from fashion_core.formats.untrusted.validate import DESCRIPTION_KEY
 from fashion_core.models import build_model
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import EXPORT_NAMES
+from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 from fashion_core.runs.store import RunStore
 from tests.support.datasets import COLOUR, SHAPES, add_dataset, data_folder
 from tests.support.processes import python
@@ -128,6 +130,24 @@ def test_checkpoint_alone_says_its_shape_and_class_names(
     assert found.dataset["classes"] == [f"kind {number}" for number in range(5)]
     assert found.trained_on == {"dataset": name_of(COLOUR), "pixels": "unit"}
     assert load(colour.checkpoint_path(0)).dataset == data[COLOUR]
+
+
+@pytest.mark.parametrize("format", ["safetensors", "pt2"])
+def test_exported_file_alone_says_its_dataset(
+    colour: Run, data: dict[Shape, Description], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: ExportFormat
+) -> None:
+    monkeypatch.setenv("FASHION_DATA", str(tmp_path))
+    export.export(colour, 0, format, tmp_path / "out")
+    assert load(tmp_path / "out").dataset == data[COLOUR]
+    assert inspect(tmp_path / "out").trained_on == {"dataset": name_of(COLOUR), "pixels": "unit"}
+
+
+def test_exported_description_of_no_sense_is_passed_over(colour: Run, tmp_path: Path) -> None:
+    loaded = replace(load(colour.checkpoint_path(0)), dataset=None)
+    for text in ("{", "[1]", '{"name": "mine"}', '{"name": "\\ud800"}', "[" * 100_000):
+        said = replace(loaded, trained_on={DESCRIPTION_KEY: text})
+        (tmp_path / "file").write_bytes(export.as_safetensors(said))
+        assert (inspect(tmp_path / "file").dataset, inspect(tmp_path / "file").refusal) == (None, None)
 
 
 def test_checkpoint_of_a_dataset_that_is_built_in_has_the_keys_it_always_had(

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from fashion_core.cli.main import main
 from fashion_core.config import Shape
 from fashion_core.data.description import FILE, folder_of
 from fashion_core.inference.client import PREDICTOR
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
+from tests.support.commands import Capture
 from tests.support.datasets import add_dataset
 from tests.support.pages import open_page, widget, words
 from tests.support.runs import trained
@@ -52,6 +54,18 @@ def test_form_offers_added_datasets_by_their_labels_and_takes_their_form(store: 
     assert not app.exception
     assert 'batches.load("many")' in app.code[0].value
     assert "inputs = 3 * 8 * 8" in app.code[0].value
+
+
+def test_model_that_is_large_for_a_dataset_is_told_before_it_is_trained(store: RunStore, capsys: Capture) -> None:
+    add_dataset("large", Shape(3, 256, 256, 5), train=10, test=5)
+    said = "NeuralNetwork (MLP) for 256 × 256 colour images has 100,929,029 parameters, and each checkpoint takes"
+    app = open_page("train")
+    app.selectbox(key="train demo dataset").select("large")
+    widget(app, "Batch size").set_value(5).run()
+    assert [one.value for one in app.warning if said in one.value]
+    asked = ("train", "--dataset=large", "--batch-size=5", "--no-start")
+    assert main(asked) == 0
+    assert f"{said} 0.4 GB" in capsys.readouterr().err
 
 
 def test_evaluation_of_forty_classes_shows_what_is_confused_and_scrolls_the_rest(run: Run) -> None:

@@ -19,11 +19,12 @@ from fashion_core.formats.import_file import import_file
 from fashion_core.formats.inspect import inspect
 from fashion_core.models import build_model
 from fashion_core.resume import bitwise, comparison, drill, plan, reasons
+from fashion_core.resume.labels import short_label
 from fashion_core.resume.plan import Plan, ResumeRequest
 from fashion_core.resume.transfer import layers_of
 from fashion_core.runs import queue
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Resumption
+from fashion_core.runs.schema import Change, Resumption
 from fashion_core.runs.store import RunStore
 from tests.support.commands import Capture, answered, printed, refused
 from tests.support.datasets import COLOUR, add_dataset, data_folder
@@ -167,6 +168,7 @@ def test_frozen_layers_are_the_checkpoints_to_the_last_bit_and_all_others_are_tr
     assert learned(child, 2) == head
     assert child.load_check is not None
     assert (child.load_check.comparable, child.load_check.optimizer) == (False, "fresh")
+    assert told(child).changes["frozen"] == Change(before=0, after=14)
 
 
 def test_without_freezing_all_layers_are_trained_from_what_was_kept(store: RunStore, cnn: Run) -> None:
@@ -228,6 +230,8 @@ def test_layers_that_were_frozen_can_be_trained_too_which_is_approximate_and_sai
     train(child)
     assert child.load_check is not None
     assert child.load_check.comparable
+    (row,) = (row for row in comparison.compare(store) if row.run == child.id)
+    assert (row.overrides, short_label(row.changes)) == (("frozen tensors 14 → 0",), "none frozen")
     assert moved(weights(straight, 2), weights(child, 4)) == weights(child, 4).keys()
     assert "frozen" not in load(child.checkpoint_path(4))
 
@@ -429,6 +433,11 @@ def test_from_one_of_a_teams_models_to_another_and_back(
     assert (transfer.new, transfer.left) == (("more.0.weight", "more.0.bias"), ())
     back = resumed(store, tall, epoch=2, model="small", dataset="stamps")
     assert {*back.record.frozen} == stem  # as its parent did
+    found = layers_of(tall.record, back.record.config)
+    built = build_model("tall", 0, describe("coins").shape), build_model("small", 0, describe("stamps").shape)
+    assert found is not None
+    assert {row.name: row.fate for row in found.rows} == by_torch(*built)
+    assert found.names("left behind") == transfer.new
     train(back)
     assert moved(weights(tall, 2), weights(back, 4) | {name: weights(tall, 2)[name] for name in transfer.new}) == {
         "head.weight",

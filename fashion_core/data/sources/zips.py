@@ -23,13 +23,11 @@ def opened(path: Path) -> Iterator[Source]:
 
 
 def _check_names(zip_name: str, found: Scan) -> None:
-    """Raise ``DataError`` where nothing is left, as where a tool was given a path above the folder it ran in."""
+    """Raise ``DataError`` where all lead out: some tools make that of a path above the folder that they ran in."""
     outside = [name for name in found.links if _leads_out(name)]
     if outside and not found.paths:
-        first = printable(outside[0])
-        raise DataError(
-            f"The files in {zip_name} have names that lead out of it, such as {first}: zip the folder anew."
-        )
+        where = f"names that lead out of it, such as {printable(outside[0])}"
+        raise DataError(f"The files in {zip_name} have {where}: zip the folder anew.")
 
 
 def _leads_out(name: str) -> bool:

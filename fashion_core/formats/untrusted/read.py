@@ -23,7 +23,7 @@ from fashion_core.formats.untrusted.values import CUT_OFF, SavedTensor, Storage,
 from fashion_core.formats.untrusted.zip_archive import MAX_MEMBERS, ZIP_START, Archive, Member
 
 MAX_PICKLE_BYTES = 16 << 20
-_MAX_METADATA_BYTES = 10_000
+_MAX_METADATA_BYTES = 2 << 20  # the names of a thousand classes, in any script
 _ZIP_MEMBERS = {"data.pkl", "byteorder", "version", ".format_version", ".storage_alignment", ".data/serialization_id"}
 _WEIGHTS = "data/weights/"
 _WEIGHTS_CONFIG = f"{_WEIGHTS}model_weights_config.json"

@@ -7,15 +7,18 @@ where the layers have other names, where tensors of one dict, list or module hav
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby, takewhile
 
-from fashion_core.config import MAX_NAME, MODEL_NAME, Shape
+from fashion_core.config import LONGEST_MODEL_NAME, MODEL_NAME, Shape
+from fashion_core.data.description import checked
 from fashion_core.errors import RefusedFileError, printable
 from fashion_core.formats.shapes import matches, nearest_shape, shape_of
 from fashion_core.formats.untrusted.blueprints import (
     BUFFERS,
     COUNTER,
+    OWN,
     KnownModel,
     is_class_of,
     known_models,
@@ -165,7 +168,18 @@ def _shared(at: dict[Parts, FoundTensor], known: Sequence[KnownModel]) -> Iterat
 def models_of(file: SavedFile) -> list[KnownModel]:
     """The models that its weights may belong to, the one that it is said to be first."""
     said = named_model(file)
-    return sorted(known_models(), key=lambda model: model.name != said)
+    known = [*OWN.values()] if said in OWN else known_models(*_shapes(file))
+    return sorted(known, key=lambda model: model.name != said)
+
+
+def _shapes(file: SavedFile) -> Iterator[Shape]:
+    """That of the dataset that it says it was trained on, or that its run does: it may not be here any more."""
+    if record := record_of(file.path):
+        yield record.description.shape
+    said = file.content.get("dataset") if isinstance(file.content, dict) else None
+    with suppress(KeyError, TypeError, ValueError):
+        if isinstance(said, dict):
+            yield checked(Shape(said["channels"], said["height"], said["width"], len(said["classes"])))
 
 
 def named_model(file: SavedFile) -> str | None:
@@ -175,7 +189,8 @@ def named_model(file: SavedFile) -> str | None:
     said = file.model if said is None else said
     record = record_of(file.path) if said is None and sources.named() else None
     said = record.config.model if record else said
-    return said if isinstance(said, str) and re.fullmatch(MODEL_NAME, said) and len(said) <= MAX_NAME else None
+    is_name = isinstance(said, str) and len(said) <= LONGEST_MODEL_NAME and re.fullmatch(MODEL_NAME, said)
+    return said if is_name else None
 
 
 def _by_parts(tensors: Iterable[FoundTensor]) -> dict[Parts, FoundTensor]:

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ from fashion_core.formats.untrusted.optimizer import FLOATS, is_plain
 from fashion_core.formats.untrusted.rebuild import PLAIN_NAMES
 from fashion_core.formats.untrusted.saved_file import SavedFile
 from fashion_core.formats.untrusted.state_dict import Weights, differences, find_weights, models_of, named_model
-from fashion_core.formats.untrusted.values import listed
+from fashion_core.formats.untrusted.values import listed, parse_json
 from fashion_core.formats.whole_model import check_whole, records_in
 from fashion_core.runs.schema import Environment
 
@@ -42,6 +43,7 @@ _BECOMES = {"int64": frozenset({"int64", "int32", "int16", "int8", "uint8"}), "f
 """The dtypes that become another without a change of any number."""
 OWN_KEYS = ("run", "config", "environment", "measured")  # beside the tutorial's four, for an exact resume
 DATASET_KEY = "dataset"  # beside them too, where it was added: its description
+DESCRIPTION_KEY = "described"  # the same as JSON, in the metadata of formats that hold weights and texts alone
 
 
 def check(file: SavedFile, choice: str | None = None, dataset: Description | None = None) -> tuple[str, Shape, Weights]:
@@ -63,7 +65,7 @@ def check(file: SavedFile, choice: str | None = None, dataset: Description | Non
         check_whole(weights.root, model, shape)
     if dataset and (reason := misfit(model, shape, dataset)):
         raise UnfitFileError(reason)
-    own = dataset or described(file.content)
+    own = dataset or described(file)
     return model, own.shape if own and not misfit(model, shape, own) else shape, weights
 
 
@@ -161,9 +163,12 @@ def own_part(content: Any) -> dict[str, Any]:
     return own
 
 
-def described(content: Any) -> Description | None:
-    """What a checkpoint of this app says of the dataset that it was trained on, if that was added; else None."""
-    said = content.get(DATASET_KEY) if isinstance(content, dict) else None
+def described(file: SavedFile) -> Description | None:
+    """What a file of this app says of the dataset that it was trained on, if that was added; else None."""
+    said = file.content.get(DATASET_KEY) if isinstance(file.content, dict) else None
+    if text := file.metadata.get(DESCRIPTION_KEY):
+        with suppress(RefusedFileError):
+            said = parse_json(text.encode(errors="replace"))
     if not isinstance(said, dict) or not _may_describe(said):
         return None
     try:
@@ -186,7 +191,7 @@ def _is_small(value: Any) -> bool:
 
 def dataset_of(file: SavedFile, name: str) -> Description | None:
     """The dataset that a file calls so: as it says itself, else what has that name here; None if nothing has."""
-    said = described(file.content)
+    said = described(file)
     if said and said.name == name:
         return said
     try:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydantic import ValidationError
 
@@ -29,6 +29,15 @@ _answers: Cache[tuple[Answer, float]] = Cache(256)  # and when each was given
 _digests: Cache[str] = Cache(1024)
 
 
+class _Problem(NamedTuple):
+    stamp: object
+    answer: Answer
+    when: float
+
+
+_problems: dict[Path, _Problem] = {}  # of each module the last one
+
+
 def answer(name: str, shape: Shape, seconds: float = _ANSWER_SECONDS, again: float = _AGAIN_SECONDS) -> Answer:
     """What the module of this name says; whatever is wrong with it is told by ``Answer.problem``.
 
@@ -39,6 +48,8 @@ def answer(name: str, shape: Shape, seconds: float = _ANSWER_SECONDS, again: flo
         source = sources.find(name)
     except ModelError as error:
         return Answer(problem=str(error), torch="")
+    if broken := _known_problem(source, again):
+        return broken
     kept, ask = _kept_at(source, shape), partial(_ask, source, shape, seconds)
     found, when = _answers.get(kept, stamp(source.path), lambda: _now(_read(kept, source) or ask()))
     is_old = bool(found.problem) and time.monotonic() - when >= again
@@ -46,6 +57,14 @@ def answer(name: str, shape: Shape, seconds: float = _ANSWER_SECONDS, again: flo
         _answers.forget(kept)
         found, _ = _answers.get(kept, stamp(source.path), lambda: _now(ask()))
     return found
+
+
+def _known_problem(source: Source, again: float) -> Answer | None:
+    """What is wrong with a whole module is so for images of any shape, and may take long to find out."""
+    problem = _problems.get(source.path)
+    if problem and problem.stamp == stamp(source.path) and _is_of(problem.answer, source):
+        return problem.answer if time.monotonic() - problem.when < again else None
+    return None
 
 
 def _now(found: Answer) -> tuple[Answer, float]:
@@ -68,16 +87,19 @@ def _read(kept: Path, source: Source) -> Answer | None:
 
 
 def _ask(source: Source, shape: Shape, seconds: float) -> Answer:
+    before = stamp(source.path)
     try:
         said = processes.ask("describe-models", source.name, "--shape", _text(shape), seconds=seconds)
+        found = Answer.model_validate(said)
     except WorkerError as error:
-        return Answer(problem=f"{source.name} can't be used: {error}", torch="")
-    found = Answer.model_validate(said)
-    if not found.problem:
-        kept = _kept_at(source, shape)
-        with suppress(DiskError):  # then it is asked again
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            files.write_json(kept, said)
+        found = Answer(problem=f"{source.name} can't be used: {error}", torch="")
+    if found.problem:
+        _problems[source.path] = _Problem(before, found, time.monotonic())
+        return found
+    kept = _kept_at(source, shape)
+    with suppress(DiskError):  # then it is asked again
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        files.write_json(kept, said)
     return found
 
 

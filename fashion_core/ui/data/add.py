@@ -41,7 +41,7 @@ def show(store: RunStore) -> None:
 def _ask_and_add(store: RunStore) -> None:
     upload = st.file_uploader(texts.FILE, _KINDS, key="dataset file")
     named = st.text_input(texts.PATH, placeholder=texts.PATH_HINT, key="dataset path").strip()
-    request = replace(_ask_request(), called=upload.name if upload else "")
+    request = replace(_ask_request(), called=printable(upload.name) if upload else "")
     source = _source(store, upload, named)
     with st.container(horizontal=True):
         looks = st.button(texts.PREVIEW, icon=":material/preview:")
