@@ -252,7 +252,7 @@ def test_comparison_of_formats_says_which_a_model_can_not_have(runs: Trained) ->
     [
         ("unpicklable", "model", "unpicklable can't be saved as a whole model: it can't be pickled: AttributeError"),
         ("hooked", "model", "hooked can't be saved as a whole model: zoo.Hooked carries hooks"),
-        ("keeping", "model", "keeping can't be saved as a whole model: zoo.Keeping.about is more than numbers"),
+        ("keeping", "model", "keeping can't be saved as a whole model: zoo.Keeping.about is more than finite numbers"),
         ("branching", "pt2", "branching can't be exported as a program (.pt2): GuardOnDataDependentSymNode: Could not"),
     ],
 )
