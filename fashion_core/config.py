@@ -264,7 +264,7 @@ def _explain_one(detail: ErrorDetails) -> str:
     field = TrainConfig.model_fields.get(str(detail["loc"][-1]))
     label = field.title if field and field.title else path
     if field and detail["type"] == "string_pattern_mismatch":
-        return f"{label} should be a name of small letters, digits and hyphens, not {detail['input']!r}"
+        return f"{label} should be a name such as my-{label.lower()}, not {detail['input']!r}"
     if detail["type"] in _UNKNOWN_OR_MISSING:
         return f"{path} {_UNKNOWN_OR_MISSING[detail['type']]}"
     message = message.removeprefix("Input ").removeprefix("String ")

@@ -90,15 +90,19 @@ def refusal(error: Exception) -> FashionError | None:
 
 
 def path_of(name: str, default: str) -> Path:
-    """What the variable ``name`` names, or ``default`` in the working folder; ``~`` is the home folder.
+    """What the variable ``name`` names, or ``default`` in the working folder. Raises ``ConfigError``."""
+    return full_path(name, variable(name) or default)
+
+
+def full_path(name: str, named: str) -> Path:
+    """What the variable ``name`` means by this, from the working folder; ``~`` is the home folder.
 
     Raises ``ConfigError``.
     """
     if not variable("HOME"):
         os.environ.pop("HOME", None)  # empty is not set: the system knows the home folder too
-    named = variable(name)
     try:
-        path = Path(named or default).expanduser()
+        path = Path(named).expanduser()
     except RuntimeError as error:
         raise ConfigError(f"{name} is {named}, and there is no such home folder: set it to a full path.") from error
     return path if path.is_absolute() else working_folder() / path

@@ -114,11 +114,12 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
     return _OPTIMIZERS[config.optimizer](model.parameters(), **options)
 
 
-def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+def restore_optimizer(optimizer: Optimizer, state: dict[str, Any], anew: Sequence[nn.Parameter] = ()) -> None:
     """Load a saved state into an optimizer of the same kind; the options that settings decide stay as they are.
 
     Each tensor is laid out as its parameter: a fused step goes through the memory of both side by side. What is kept
-    of a frozen parameter is left: it would be out of date once that is trained again.
+    of a frozen parameter is left: it would be out of date once that is trained again. ``anew`` are those that were
+    frozen before, and of which the state knows nothing.
     """
     (own,) = optimizer.param_groups
     (theirs,) = state["param_groups"]
@@ -137,14 +138,8 @@ def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 values[name] = torch.empty_like(parameter).copy_(value)
     if any(isinstance(values.get("momentum_buffer"), Tensor) for values in optimizer.state.values()):
-        _begin_momentum(optimizer)
-
-
-def _begin_momentum(optimizer: Optimizer) -> None:
-    """Give those that were frozen a buffer of zeros, which begins as none does: a fused step takes all or none."""
-    for parameter in optimizer.param_groups[0]["params"]:
-        if parameter.requires_grad and not optimizer.state[parameter]:
-            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        for parameter in anew:  # from zeros as from nothing: a fused step takes a buffer of all or of none
+            optimizer.state[parameter] = {"momentum_buffer": torch.zeros_like(parameter)}
 
 
 def _names_used(own: dict[str, Any], theirs: dict[str, Any]) -> set[str]:

@@ -50,7 +50,7 @@ def test_defaults_are_the_tutorials() -> None:
         ({"device": "tpu"}, "Device should be auto or cpu or mps or cuda or cuda:N, not 'tpu'."),
         ({"device": "cpu\n"}, "Device should be auto or cpu or mps or cuda or cuda:N, not 'cpu\\n'."),
         ({"name": "two\nlines"}, "Name should be one line of printable characters, not 'two\\nlines'."),
-        ({"model": "VGG 16"}, "Model should be a name of small letters, digits and hyphens, not 'VGG 16'."),
+        ({"model": "VGG 16"}, "Model should be a name such as my-model, not 'VGG 16'."),
         ({"colour": "red"}, "colour is not a setting of this version."),
         (
             {"batch_size": 20_000},

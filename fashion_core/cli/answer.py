@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from fashion_core.config import settings
 from fashion_core.errors import one_line
@@ -31,15 +31,15 @@ def answer(options: argparse.Namespace, document: Any, lines: Iterable[str]) -> 
     A line that quotes a name is one harmless line whatever the name holds.
     """
     if options.json:
-        _print(json.dumps(document, indent=2))
+        _print(json.dumps(document, indent=2), options.output)
     else:
         for line in lines:
-            _print(one_line(line))
+            _print(one_line(line), options.output)
 
 
-def _print(text: str) -> None:
+def _print(text: str, output: TextIO) -> None:
     try:
-        print(text)
+        print(text, file=output)
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -102,8 +102,6 @@ def show_run(options: argparse.Namespace) -> None:
     lines += (f"  {key}: {value}" for key, value in record["config"].items())
     if record["model_sha256"]:
         lines.append(f"  model source: SHA-256 {record['model_sha256']}, kept as {run.model_source_path}")
-    if record["model_sha256"]:
-        lines.append(f"  model source: SHA-256 {record['model_sha256']}, kept as {run.model_source_path}")
     lines += (
         f"{_epoch_text(record, epoch['epoch'])}: {_result(epoch['loss'], epoch['accuracy'])}"
         for epoch in record["epochs"]

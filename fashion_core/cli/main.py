@@ -1,6 +1,7 @@
 """The command line: every page's job without a browser."""
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -23,9 +24,10 @@ SETTINGS = {setting.name: setting for setting in settings()}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Return the exit status: 0 done, 1 a problem to fix; argparse exits with 2 on wrong usage."""
     given = sys.argv[1:] if arguments is None else arguments
-    options = _parser(given[0] if given else "").parse_args(given)
+    options = _parser(given[0] if given else "").parse_args(given, argparse.Namespace(output=sys.stdout))
     try:
-        options.command(options)
+        with contextlib.redirect_stdout(sys.stderr):  # what a team's model prints is no answer
+            options.command(options)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         raise
     except REFUSALS as error:

@@ -7,6 +7,7 @@ import statistics
 import struct
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,15 +18,17 @@ import torch
 from torch import Tensor, nn
 
 from fashion_core import files
-from fashion_core.config import FASHION, Shape
+from fashion_core.config import FASHION, MODEL_LABELS, Shape
 from fashion_core.data import batches
 from fashion_core.errors import DataError, DiskError
 from fashion_core.formats import save
 from fashion_core.formats.load import LoadedModel, load
+from fashion_core.formats.untrusted.blueprints import blueprint
 from fashion_core.formats.untrusted.read import PROGRAM_METADATA
 from fashion_core.formats.untrusted.safetensors_reader import OURS, described_by
 from fashion_core.formats.untrusted.saved_file import checksum_of
 from fashion_core.formats.untrusted.validate import DESCRIPTION_KEY
+from fashion_core.models import team
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
 
@@ -34,7 +37,11 @@ _ROUNDS, _IMAGES = 3, 256
 
 
 def export(run: Run, epoch: int, format: ExportFormat, out: Path) -> files.Digest:
-    """Write a checkpoint. Raises ``DiskError`` (``out`` exists), ``RunNotFoundError`` or ``DamagedFileError``."""
+    """Write a checkpoint.
+
+    Raises ``DiskError`` (``out`` exists), ``RunNotFoundError``, ``DamagedFileError``, or ``ModelError`` where a team's
+    own model can't be written in this format.
+    """
     with files.disk_errors(out):
         is_taken = out.exists()
     if is_taken:
@@ -54,12 +61,23 @@ def _load(run: Run, checkpoint: Path) -> LoadedModel:
 
 def _write_as(format: ExportFormat, loaded: LoadedModel, out: Path) -> files.Digest:
     """Write a loaded model in one of the formats that hold no optimizer."""
-    if format in ("weights", "model"):
-        return save.save(out, loaded.model.state_dict() if format == "weights" else loaded.model)
+    if format == "weights":
+        return save.save(out, loaded.model.state_dict())
+    if format == "model":
+        blueprint(loaded.model_name, loaded.shape)  # says why where a team's own can't be saved as a whole
+        return save.save(out, loaded.model)
     if format == "safetensors":
         return files.write_bytes(out, as_safetensors(loaded))
     with files.scratch_folder(out.parent):
-        return files.write_bytes(out, as_program(loaded.model, _metadata(loaded), loaded.shape))
+        with _explained(loaded):
+            program = as_program(loaded.model, _metadata(loaded), loaded.shape)
+        return files.write_bytes(out, program)
+
+
+def _explained(loaded: LoadedModel) -> AbstractContextManager[None]:
+    """A team's own model may do what torch can't export; torch's message says what."""
+    is_own = loaded.model_name in MODEL_LABELS
+    return nullcontext() if is_own else team.explained(f"{loaded.model_name} can't be exported as a program (.pt2)")
 
 
 def _metadata(loaded: LoadedModel) -> dict[str, str]:
@@ -71,7 +89,8 @@ def _metadata(loaded: LoadedModel) -> dict[str, str]:
 
 def as_safetensors(loaded: LoadedModel) -> bytes:
     """Weights with a checksum of this app's, as the format has none: written once without it, then with it."""
-    tensors = {name: tensor.contiguous() for name, tensor in loaded.model.state_dict().items()}
+    # a copy of each, as the format has no tensors that share their numbers
+    tensors = {name: save.snapshot(tensor) for name, tensor in loaded.model.state_dict().items()}
     metadata = {"format": "pt", **{f"{OURS}{key}": value for key, value in _metadata(loaded).items()}}
     whole = memoryview(safetensors.torch.save(tensors, metadata))
     (header_bytes,) = struct.unpack("<Q", whole[:8])

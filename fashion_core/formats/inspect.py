@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashion_core import files
-from fashion_core.config import Shape
+from fashion_core.config import MODEL_LABELS, Shape
 from fashion_core.data.description import Description
 from fashion_core.errors import ChangedFileError, RefusedFileError, UnfitFileError, printable
 from fashion_core.formats.shapes import misfit
@@ -21,6 +21,8 @@ from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.formats.untrusted.saved_file import MAX_TENSORS, Container, SavedFile
 from fashion_core.formats.untrusted.state_dict import Weights, differences, find_weights
 from fashion_core.formats.untrusted.values import Entry, Record, Walk, bytes_of, in_short, named_tensors
+from fashion_core.runs import team_models
+from fashion_core.runs.run import record_of
 from fashion_core.runs.schema import SavedFormat, VerdictKind
 
 NUMBERS_READ_BYTES = 160 << 20  # the largest file whose numbers are read by default; 134 MB take half a second
@@ -28,6 +30,7 @@ _BINS, _PIECE = 24, 1 << 18
 _LONGEST_TEXT, _MOST_ITEMS, _MOST_SHOWN = 200, 400, 20_000
 _MOST_TENSORS_READ = 2048
 _GRAPH = "Its graph is not examined and never run here, because code can hide in it: only its weights are read."
+_OTHER_SOURCE = "The source of its model has changed since its run was made: the same weights may mean something else."
 MISSING = {
     "weights": "the weights of a model",
     "epoch": "the epoch",
@@ -147,11 +150,21 @@ def inspect(path: Path, numbers: bool | None = None, choice: str | None = None) 
         optimizer=_optimizer(optimizer) if optimizer else None,
         missing=missing,
         verdict=_verdict(refusal, weights, missing),
-        notes=(*([_GRAPH] if file.container == "pt2" else []), *(notes_on(weights, optimizer) if weights else ())),
+        notes=(
+            *([_GRAPH] if file.container == "pt2" else []),
+            *(notes_on(weights, optimizer) if weights else ()),
+            *([_OTHER_SOURCE] if weights and weights.model and _has_other_source(path, weights.model) else []),
+        ),
         sha256=files.digest_of(path).sha256 if numbers else None,
         tensors=tuple(replace(one, weight=called.get(one.name)) for one in _tensor_infos(file, numbers)),
         tree=_Outline().of(file.content),
     )
+
+
+def _has_other_source(path: Path, model: str) -> bool:
+    """Whether it is of a run of a team's own model whose source has changed since."""
+    record = record_of(path) if model not in MODEL_LABELS else None
+    return record is not None and record.model_sha256 != team_models.sha256_of(model, record.description.shape)
 
 
 def _shape(weights: Weights | None, said: Description | None) -> Shape | None:

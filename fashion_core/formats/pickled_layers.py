@@ -1,5 +1,6 @@
 """How torch pickles a model, found by pickling it once and reading that as a stranger's file."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from fashion_core.errors import RefusedFileError
 from fashion_core.formats import save
 from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.formats.untrusted.values import Name, Record, SavedTensor
+from fashion_core.formats.whole_model import check_layers
 from fashion_core.models.layers import Layer, Sizes
 
 # What every module has; the last ones came with later versions of torch, or are told in other words.
@@ -27,7 +29,9 @@ def pickled_layers(model: nn.Module, folder: Path) -> Layer:
     file.check_usable()
     if not isinstance(file.content, Record):
         raise RefusedFileError(f"{type(model).__name__} is pickled as something else than a torch.nn.Module")
-    return _layer(file.content)
+    layers = _layer(file.content)
+    check_layers(file.content, layers)
+    return layers
 
 
 def _layer(record: Record) -> Layer:
@@ -51,7 +55,7 @@ def _sizes(tensors: dict[str, SavedTensor | None]) -> Iterator[tuple[str, Sizes 
 
 def _plain(value: Any, where: str) -> Any:
     """A setting as JSON has it; a class or function is its name. Raises ``RefusedFileError`` for other objects."""
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if isinstance(value, Name):
         return str(value)
@@ -59,4 +63,4 @@ def _plain(value: Any, where: str) -> Any:
         return [_plain(one, where) for one in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {key: _plain(one, where) for key, one in value.items()}
-    raise RefusedFileError(f"{where} is more than numbers, texts and lists of them")
+    raise RefusedFileError(f"{where} is more than finite numbers, texts and lists of them")

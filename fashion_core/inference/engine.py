@@ -1,6 +1,5 @@
 """Use a model: images to class probabilities, from any saved file."""
 
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,10 +9,9 @@ from torch import Tensor, nn
 from fashion_core.cache import Cache, stamp
 from fashion_core.data import batches as data
 from fashion_core.data.description import BUILT_IN, Description, describe
-from fashion_core.errors import DamagedFileError, DataError, DiskError, DivergedModelError
+from fashion_core.errors import DataError, DivergedModelError
 from fashion_core.formats.load import LoadedModel, load
-from fashion_core.runs.run import Run
-from fashion_core.runs.schema import RunRecord
+from fashion_core.runs.run import record_of
 
 CACHED_BYTES = 400_000_000  # over a hundred of the tutorial's models, or eight ResNets
 
@@ -65,7 +63,7 @@ def _test_images(description: Description) -> data.Images:
 
 def trained_on(path: Path, loaded: LoadedModel) -> dict[str, str]:
     """The dataset and pixels that a model was trained on, by its file, else by its run unless that is damaged."""
-    record = None if loaded.trained_on else _record_of(path)
+    record = None if loaded.trained_on else record_of(path)
     return record.trained_on if record else loaded.trained_on
 
 
@@ -74,16 +72,6 @@ def dataset_of(path: Path, loaded: LoadedModel, name: str) -> Description:
 
     Raises ``DataError``, ``DamagedFileError`` or ``DiskError`` where it is none of them.
     """
-    record = None if loaded.dataset or name in BUILT_IN else _record_of(path)
+    record = None if loaded.dataset or name in BUILT_IN else record_of(path)
     said = loaded.dataset or (record and record.described)
     return said if said and said.name == name else describe(name)
-
-
-def _record_of(path: Path) -> RunRecord | None:
-    """Of the run whose file it is, unless that is damaged."""
-    path = path.absolute()
-    for run in (Run(path.parent), Run(path.parent.parent)):
-        with suppress(DamagedFileError, DiskError):
-            if path in run.saved_files():
-                return run.record
-    return None

@@ -57,6 +57,8 @@ class ModelInfo(BaseModel):
     parameters: int = 0
     state: Mapping[str, tuple[str, Sizes]] = {}  # dtype and sizes of each tensor of its ``state_dict``, in order
     learned: tuple[str, ...] = ()  # the names of those that an optimizer updates, in its order
+    without_gradient: tuple[str, ...] = ()  # of these, the ones that no loss reaches, such as frozen ones
+    shared: Mapping[str, str] = {}  # the name of each tensor that is another one, too, and the first name of that
     whole: Layer | None = None
     whole_problem: str | None = None  # why it can't be saved as a whole model, as the end of a sentence
 
@@ -64,7 +66,7 @@ class ModelInfo(BaseModel):
 class Answer(BaseModel):
     """What a process with torch says of a module that lists models, for images of one shape."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")  # a setting may be infinite
 
     problem: str | None = None  # why none of them can be used, as one sentence
     torch: str
@@ -74,5 +76,10 @@ class Answer(BaseModel):
     @property
     def sha256(self) -> str:
         """Of all its files, by their names: it changes with any of them."""
-        lines = (f"{name} {digest}\n" for name, digest in sorted(self.files.items()))
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        return sha256_of(self.files)
+
+
+def sha256_of(files: Mapping[str, str]) -> str:
+    """One digest of several, by their files' names."""
+    lines = (f"{name} {digest}\n" for name, digest in sorted(files.items()))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from fashion_core.config import variable
-from fashion_core.errors import ModelError
-from fashion_core.files import path_of
+from fashion_core.errors import ConfigError, ModelError
+from fashion_core.files import full_path
 
 VARIABLE: Final = "FASHION_MODELS"
 ENTRY_POINTS: Final = "fashion_core.models"  # the group in which an installed package names its module
@@ -48,7 +48,7 @@ def named() -> tuple[str, ...]:
 def variables() -> dict[str, str]:
     """What a process in another folder needs to find them."""
     value = variable(VARIABLE).strip()
-    return {VARIABLE: str(path_of(VARIABLE, value)) if value.endswith(_SUFFIX) else value} if value else {}
+    return {VARIABLE: str(full_path(VARIABLE, value)) if value.endswith(_SUFFIX) else value} if value else {}
 
 
 @cache
@@ -62,7 +62,10 @@ def find(name: str) -> Source:
 
 
 def _file(name: str) -> Source:
-    path = path_of(VARIABLE, name)
+    try:
+        path = full_path(VARIABLE, name)
+    except ConfigError as error:
+        raise ModelError(str(error)) from error
     if not path.is_file():
         raise ModelError(f"{VARIABLE} names {name}, and there is no such file.")
     if not path.stem.isidentifier():
@@ -74,16 +77,19 @@ def _file(name: str) -> Source:
 
 def _module(name: str) -> Source:
     """Walk down the packages by their finders: ``importlib.util.find_spec`` would import them."""
+    missing = ModelError(
+        f"{VARIABLE} or a package names the module {name}, and there is none: give a file that ends in .py, or install "
+        "the package."
+    )
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise missing
     folders: list[str] | None = None
     found: ModuleSpec | None = None
     for depth in range(1, name.count(".") + 2):
         part = ".".join(name.split(".")[:depth])
         found = next((spec for finder in sys.meta_path if (spec := finder.find_spec(part, folders))), None)
         if found is None or (depth <= name.count(".") and found.submodule_search_locations is None):
-            raise ModelError(
-                f"{VARIABLE} or a package names the module {name}, and there is none: give a file that ends in .py, "
-                "or install the package."
-            )
+            raise missing
         folders = list(found.submodule_search_locations or ())
     if found is None or found.origin is None or not found.origin.endswith(_SUFFIX):
         raise ModelError(f"The module {name} has no source to read: name one that is a .py file.")

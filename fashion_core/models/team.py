@@ -19,12 +19,14 @@ from typing import Any, Final
 from torch import nn
 
 from fashion_core.config import LONGEST_MODEL_NAME, MODEL_LABELS, MODEL_NAME, Shape
-from fashion_core.errors import ModelError, printable
+from fashion_core.errors import ModelError, cut_middle, printable
 from fashion_core.models import sources
+from fashion_core.models.layers import sha256_of
 from fashion_core.models.sources import Source
 
 LIST: Final = "MODELS"
 PARTS: Final = ("channels", "height", "width", "classes")
+_LONGEST: Final = 400  # characters of a message; those of torch.export go on for pages
 Builder = Callable[[Shape], nn.Module]
 
 
@@ -38,15 +40,28 @@ class Team:
 
 def builder(name: str) -> Builder:
     """What builds a team's model of this name. Raises ``ModelError``."""
+    _, found = _listing(name)
+    return partial(build, name, found.models[name])
+
+
+def check_imported(name: str, sha256: str) -> None:
+    """Raise ``ModelError`` unless a team's model has been imported from the source of this digest."""
+    source, found = _listing(name)
+    if sha256_of(digests(source, found.files)) != sha256:
+        raise ModelError(f"The source of the model {name} was changed as its run was about to begin: start it again.")
+
+
+def _listing(name: str) -> tuple[Source, Team]:
     problem = None
     for named in sources.named():
         try:
-            found = load(sources.find(named))
+            source = sources.find(named)
+            found = load(source)
         except ModelError as error:
             problem = error
             continue
         if name in found.models:
-            return partial(build, name, found.models[name])
+            return source, found
     raise problem or ModelError(f"There is no model {name} here: set {sources.VARIABLE} to the module that lists it.")
 
 
@@ -61,6 +76,8 @@ def build(name: str, make: Callable[..., Any], shape: Shape) -> nn.Module:
 
 def parts_taken(make: Callable[..., Any]) -> tuple[str, ...]:
     """Which parts of a shape it can be called with, by their names."""
+    if getattr(make, "__init__", None) is nn.Module.__init__:  # whose signature says that it takes everything
+        return ()
     taken = inspect.signature(make).parameters
     takes_all = any(one.kind is one.VAR_KEYWORD for one in taken.values())
     return tuple(part for part in PARTS if takes_all or part in taken)
@@ -79,7 +96,8 @@ def explained(what: str) -> Iterator[None]:
     except ModelError:
         raise
     except (Exception, SystemExit) as error:
-        raise ModelError(printable(f"{what}: {type(error).__name__}: {' '.join(str(error).split())}")) from error
+        said = " ".join(str(error).split())
+        raise ModelError(printable(f"{what}: {type(error).__name__}: {cut_middle(said, _LONGEST)}")) from error
 
 
 @cache
@@ -95,12 +113,16 @@ def load(source: Source) -> Team:
 
 def _import_file(source: Source) -> ModuleType:
     """Under its own name, by which a whole model is pickled; what lies beside it can be imported, too."""
-    sys.path.append(str(source.root))
     spec = importlib.util.spec_from_file_location(source.module, source.path)
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules[source.module] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(source.root))
+    try:
+        spec.loader.exec_module(module)
+    finally:  # what others import later is not meant to be found there first
+        sys.path.remove(str(source.root))
+        sys.path.append(str(source.root))
     return module
 
 

@@ -10,7 +10,7 @@ from fashion_core.cache import Cache, stamp
 from fashion_core.config import MAX_NAME, TrainConfig
 from fashion_core.errors import DamagedFileError, DiskError, RunStateError, WorkerError
 from fashion_core.resume import bitwise, texts
-from fashion_core.runs import processes, queue
+from fashion_core.runs import processes, queue, team_models
 from fashion_core.runs.processes import ProcessId
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES, Drill, Labels, RunRecord, Status
@@ -94,6 +94,7 @@ def start_twin(store: RunStore, run: Run) -> Run | None:
     """Queue a twin and return it, unless there is one already or it can't begin where the run began."""
     if twin(store, run) or not can_begin_again(store, run):
         return None
+    team_models.check_source(run.record)
     record, labels = run.record, Labels(name=texts.TWIN_NAME.format(name=run.title)[:MAX_NAME], tags=("drill",))
     made = store.create(
         record.config,
@@ -134,9 +135,12 @@ def _twins(store: RunStore, run: Run) -> Iterator[Run]:
                 yield other
 
 
+_RECORDED = ("parent", "environment", "images", "frozen", "model_sha256")
+
+
 def _asked_the_same(one: RunRecord, other: RunRecord) -> bool:
     """Whether all that decides the bits is the same; nothing is copied, as a page asks of a thousand runs a second."""
-    if any(getattr(one, name) != getattr(other, name) for name in ("parent", "environment", "images", "frozen")):
+    if any(getattr(one, name) != getattr(other, name) for name in _RECORDED):
         return False
     return all(getattr(one.config, name) == getattr(other.config, name) for name in _SETTINGS)
 

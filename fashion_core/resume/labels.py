@@ -29,6 +29,8 @@ def _short(name: str, change: Change) -> str:
         return texts.NOT_AUGMENTED
     if name == "train_images" and not change.after:
         return texts.ALL_IMAGES
+    if name == "frozen" and not change.after:
+        return texts.NONE_FROZEN
     return texts.SHORT_CHANGES[name].format(before=change.before, after=change.after)
 
 

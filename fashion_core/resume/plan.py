@@ -122,7 +122,7 @@ def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest], *, here
         for planned in plans:
             resumption = Resumption(
                 parent_name=run.title,
-                changes=changes(run.record, planned.config),
+                changes=changes(run.record, planned.config, planned.frozen),
                 verdict=planned.verdict.kind,
                 reasons=planned.verdict.reasons,
                 group=group,

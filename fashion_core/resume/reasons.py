@@ -26,8 +26,10 @@ _TEXTS: Final = {
     "some new and left behind": (
         "{kept:,} of {count:,} tensors are kept, {new:,} are new: {layers}; {left:,} of the checkpoint are left behind"
     ),
-    "frozen": "{count:,} tensors are frozen: training leaves them as they are",
-    "no longer frozen": "{count:,} tensors that were frozen are trained too; the optimizer begins anew with them",
+    "frozen": "{count:,} of {tensors:,} tensors are frozen: training leaves them as they are",
+    "no longer frozen": (
+        "{count:,} of {tensors:,} tensors were frozen and are trained too; the optimizer begins anew with them"
+    ),
     "model source": "the source of {model} has changed since: the same weights may mean something else",
     "cosine": "the cosine reaches zero after epoch {after} instead of {before}",
     "device": "device {before} → {after}: rounding differs",
@@ -55,6 +57,8 @@ def _text(reason: Message) -> str:
 
 
 def _label(name: str) -> str:
+    if name == "frozen":  # what a resume changes beside the settings
+        return "frozen tensors"
     label = next((setting.label for setting in settings() if setting.name == name), name)
     return f"{label[:1].lower()}{label[1:]}"
 

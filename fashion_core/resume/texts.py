@@ -25,10 +25,12 @@ SHORT_CHANGES = {  # of settings that change the numbers, the weightiest first; 
     "threads": "threads {before} → {after}",
     "train_images": "{after:,} images",
     "processes": "processes {before} → {after}",
+    "frozen": "{after} frozen",
 }
 RATE_MULTIPLIED = "lr ×{factor:g}"
 RATE_DIVIDED = "lr ÷{factor:g}"
 NOT_AUGMENTED = "not augmented"
+NONE_FROZEN = "none frozen"
 ALL_IMAGES = "all images"
 DIVERGED = "diverged"
 FROM_ZERO = "from 0"

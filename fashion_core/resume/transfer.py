@@ -5,8 +5,7 @@ depends on the number of classes, the head, stand for the classes that they were
 have other names.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +43,7 @@ class Layers:
     """The tensors of a transfer: the model's in its order, then what is left behind."""
 
     rows: tuple[Layer, ...]
+    same_order: bool  # whether an optimizer counts the parameters as before
 
     def names(self, fate: texts.Fate) -> tuple[str, ...]:
         return tuple(row.name for row in self.rows if row.fate == fate)
@@ -51,7 +51,7 @@ class Layers:
     @property
     def same_parameters(self) -> bool:
         """Whether an optimizer's state fits what is trained now."""
-        return all(row.fate == "kept" for row in self.rows)
+        return self.same_order and all(row.fate == "kept" for row in self.rows)
 
     @property
     def of_other_classes(self) -> tuple[str, ...]:
@@ -117,7 +117,8 @@ def layers_of(record: RunRecord, config: TrainConfig) -> Layers | None:
     left = [Layer(name, before[name], None, "left behind", "surplus") for name in before if name not in after]
     if not any(row.fate == "kept" for row in rows):
         raise ConfigError(texts.NOTHING_KEPT.format(model=config.model, parent=record.config.model, data=own.in_words))
-    return Layers((*rows, *left))
+    order = [list(learned_in(one.model, shape)) for one, shape in ((record.config, parent.shape), (config, own.shape))]
+    return Layers((*rows, *left), same_order=order[0] == order[1])
 
 
 def _layer(name: str, before: Sizes | None, after: Sizes, is_of_other_classes: bool) -> Layer:
@@ -129,12 +130,13 @@ def _layer(name: str, before: Sizes | None, after: Sizes, is_of_other_classes: b
 
 
 def _head(model: str, shape: Shape) -> frozenset[str]:
-    """The tensors whose shape depends on the number of classes; none of a model that is for this number alone."""
-    sizes: Mapping[str, Sizes] = {}
-    other = shape.classes + 1 if shape.classes < MOST_CLASSES else shape.classes - 1
-    with suppress(ModelError):
+    """The tensors whose shape depends on the number of classes."""
+    own, other = sizes_of(model, shape), shape.classes + 1 if shape.classes < MOST_CLASSES else shape.classes - 1
+    try:
         sizes = sizes_of(model, Shape(*shape[:3], other))
-    return frozenset(name for name, size in sizes_of(model, shape).items() if sizes.get(name, size) != size)
+    except ModelError:  # for this number alone: what gives as many numbers
+        return frozenset(name for name, size in own.items() if size[:1] == (shape.classes,))
+    return frozenset(name for name, size in own.items() if sizes.get(name, size) != size)
 
 
 def frozen_of(run: Run, config: TrainConfig, layers: Layers | None, freeze: bool | None) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from fashion_core.config import TrainConfig, settings
 from fashion_core.data.description import describe, images_here
 from fashion_core.errors import DamagedFileError, DiskError, RefusedFileError, RunNotFoundError, UnfitFileError
 from fashion_core.formats import inspect
+from fashion_core.formats.untrusted.blueprints import sizes_of
 from fashion_core.resume import reasons, texts
 from fashion_core.resume.transfer import Layers
 from fashion_core.runs import team_models
@@ -44,13 +45,19 @@ def check_epoch(run: Run, epoch: int, saved: list[int]) -> None:
     raise RunNotFoundError(text.format(run=run.id, epoch=epoch, epochs=named, count=len(saved), **ends))
 
 
-def changes(parent: RunRecord, config: TrainConfig) -> dict[str, Change]:
-    """The settings that were overridden, except the name and the number of epochs; other images are another dataset."""
+def changes(parent: RunRecord, config: TrainConfig, frozen: Sequence[str] | None = None) -> dict[str, Change]:
+    """The settings that were overridden, except the name and the number of epochs; other images are another dataset.
+
+    And where given, how many tensors are ``frozen``, if these are others.
+    """
     before, after = parent.config.model_dump(), config.model_dump()
     if before["dataset"] == after["dataset"]:  # the name may stand for other images by now
         before["dataset"], after["dataset"] = parent.images, images_here(config.dataset)
     names = [setting.name for setting in settings() if setting.name not in ("name", "epochs")]
-    return {name: Change(before=before[name], after=after[name]) for name in names if before[name] != after[name]}
+    found = {name: Change(before=before[name], after=after[name]) for name in names if before[name] != after[name]}
+    if frozen is not None and {*frozen} != {*parent.frozen}:
+        found["frozen"] = Change(before=len(parent.frozen), after=len(frozen))
+    return found
 
 
 def inspect_checkpoint(run: Run, epoch: int) -> Verdict:
@@ -73,7 +80,8 @@ def _inspected(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
     """Hash and inspect a checkpoint once: page, script and click share the result until the file changes."""
     check_epoch(run, epoch, run.epochs_saved())
     path = run.checkpoint_path(epoch)
-    return _inspections.get(path, stamp(path, run.info_path(path)), lambda: _inspect(run, epoch))
+    made_of = stamp(path, run.info_path(path)), team_models.digests()
+    return _inspections.get(path, made_of, lambda: _inspect(run, epoch))
 
 
 def _inspect(run: Run, epoch: int) -> tuple[Verdict, bool | None]:
@@ -117,18 +125,22 @@ def judge(
         return found
     different = (
         *_different(parent, config, layers),
-        *_differently_frozen(parent, layers, frozen),
+        *_differently_frozen(parent, config, layers, frozen),
         *parent.environment.differences(environment),
     )
     kind: VerdictKind = "approximate" if found.kind == "exact" and different else found.kind
     return Verdict("transfer" if layers else kind, (*found.reasons, *different))
 
 
-def _differently_frozen(record: RunRecord, layers: Layers | None, frozen: Sequence[str]) -> Iterator[Message]:
-    if frozen and (layers or {*frozen} != {*record.frozen}):
-        yield Message(id="frozen", values={"count": len(frozen)})
-    if trained := {*record.frozen} - {*frozen} - {*(layers.names("new") if layers else ())}:
-        yield Message(id="no longer frozen", values={"count": len(trained)})
+def _differently_frozen(
+    record: RunRecord, config: TrainConfig, layers: Layers | None, frozen: Sequence[str]
+) -> Iterator[Message]:
+    own, before = sizes_of(config.model, describe(config.dataset).shape), {*record.frozen}
+    if frozen and (layers or {*frozen} != before):
+        yield Message(id="frozen", values={"count": len(frozen), "tensors": len(own)})
+    kept = {*layers.names("kept")} if layers else {*own}
+    if trained := (before & kept) - {*frozen}:
+        yield Message(id="no longer frozen", values={"count": len(trained), "tensors": len(own)})
 
 
 def _different(record: RunRecord, config: TrainConfig, layers: Layers | None) -> Iterator[Message]:

@@ -178,7 +178,11 @@ def ask(*command: str | bytes, root: Path | None = None, seconds: float = _ANSWE
     last_line = said.rpartition("\n")[2]  # libraries may have warned before it
     if answer.returncode == 1 and last_line.startswith(_PROBLEM):
         raise WorkerError(last_line.removeprefix(_PROBLEM))
-    if answer.returncode:
-        raise WorkerError(f"torch can't be used here: {last_line[-500:] or f'exit status {answer.returncode}'}")
-    value: dict[str, Any] = json.loads(answer.stdout)
+    if answer.returncode or not answer.stdout.strip():  # what it runs may have ended it in any way
+        told = last_line[-500:] or f"exit status {answer.returncode}"
+        raise WorkerError(f"The process that has torch ended without an answer: {told}")
+    try:
+        value: dict[str, Any] = json.loads(answer.stdout)
+    except ValueError as error:
+        raise WorkerError("The process that has torch gave no answer that can be read: try again.") from error
     return value

@@ -126,6 +126,16 @@ class Run(SavedFiles, StatusFile):
             raise DamagedFileError(self.load_losses_path, advice)
 
 
+def record_of(file: Path) -> RunRecord | None:
+    """The record of the run whose saved file it is, unless that is damaged."""
+    path = file.absolute()
+    for run in (Run(path.parent), Run(path.parent.parent)):
+        with suppress(DamagedFileError, DiskError):
+            if path in run.saved_files():
+                return run.record
+    return None
+
+
 def run_record(run: Run) -> dict[str, Any]:
     """A run as ``--json`` prints it. Raises ``DamagedFileError`` or ``DiskError``."""
     record, labels, status = run.record, run.labels, run.status

@@ -10,9 +10,11 @@ from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, LoadCheckError
 from fashion_core.formats import save
 from fashion_core.formats.inspect import inspect
+from fashion_core.formats.untrusted.blueprints import learned_in
+from fashion_core.formats.untrusted.optimizer import frozen_in
 from fashion_core.loops import Evaluation, standard_error
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import LoadCheck
+from fashion_core.runs.schema import LoadCheck, RunRecord
 from fashion_core.runs.store import RunStore
 
 _OTHER_LAYERS = "its layers are not those that its run names"
@@ -27,16 +29,19 @@ class ParentCheckpoint:
         assert parent is not None
         self.run = RunStore(run.path.parent).get(parent.run)
         self.path = self.run.whole_checkpoint(parent.epoch)
+        self.record = run.record
         self.content = save.load_checkpoint(self.path)
         self.config = self.run.record.config
         self.transfer = run.record.resumption.transfer if run.record.resumption else None
+        self.frozen = frozen_in(self.content)
         self.loss_last: float | None = self.content["loss"]
         self.optimizer_state = self.content["optimizer_state_dict"] if self._fits(run.record.config) else None
 
     def _fits(self, config: TrainConfig) -> bool:
         """Whether its optimizer's state can be used, and belongs to the optimizer and the layers of these settings."""
         found = inspect(self.path, numbers=False).optimizer  # as the verdict before the click saw it
-        same_parameters = self.transfer is None or not (self.transfer.new or self.transfer.left)
+        is_all_kept = self.transfer is None or not (self.transfer.new or self.transfer.left)
+        same_parameters = is_all_kept and _learned(self.run.record) == _learned(self.record)
         is_usable = found is not None and found.problem is None
         return is_usable and same_parameters and config.optimizer == self.config.optimizer
 
@@ -54,11 +59,21 @@ class ParentCheckpoint:
             raise DamagedFileError(self.path, _OTHER_LAYERS) from error
 
 
+def _learned(record: RunRecord) -> list[str]:
+    """The names of the parameters as an optimizer counts them."""
+    return list(learned_in(record.config.model, record.description.shape))
+
+
+def _model(record: RunRecord) -> tuple[str, str | None]:
+    """What has to be the same for the same weights to give the same loss."""
+    return record.config.model, record.model_sha256
+
+
 def check_load(run: Run, parent: ParentCheckpoint, found: Evaluation) -> None:
     """Keep what was measured right after loading. Raises ``LoadCheckError`` if it is not what the checkpoint says."""
     config, loss_last = run.record.config, parent.loss_last
     same_images = (parent.run.record.images, parent.config.pixels) == (run.record.images, config.pixels)
-    same_model = parent.config.model == config.model
+    same_model = _model(parent.run.record) == _model(run.record)
     is_own = "measured" in parent.content  # in it by this app
     comparable = same_images and same_model and is_own and loss_last is not None
     if comparable and loss_last is not None and not math.isclose(found.loss, loss_last, rel_tol=_ROUNDING):

@@ -12,13 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from fashion_core import devices, files, loops
-from fashion_core.config import MODEL_LABELS
 from fashion_core.data import batches as data
 from fashion_core.errors import DivergedError
 from fashion_core.formats import save
 from fashion_core.formats.untrusted.optimizer import FROZEN_KEY
 from fashion_core.formats.untrusted.validate import DATASET_KEY
-from fashion_core.models import build_model
+from fashion_core.models import build_model, team
 from fashion_core.runs import metrics, team_models
 from fashion_core.runs.run import Run
 from fashion_core.training.captured_step import CapturedStep, CUDAGraphStep, TorchScriptStep
@@ -67,11 +66,17 @@ class Trainer:
         train_images, test_images = images or data.load(self.config.dataset)
         self.train_images = train_images.first(self.config.train_images).to(self.device)
         self.test_images = test_images.to(self.device)
-        shape = self.record.description.shape
-        self.model = build_model(self.config.model, self.config.seed, shape).to(self.device)
+        name, shape = self.config.model, self.record.description.shape
+        self.model = build_model(name, self.config.seed, shape).to(self.device)
+        self.can_be_whole = True
+        if self.record.model_sha256:
+            team.check_imported(name, self.record.model_sha256)
+            self.can_be_whole = team_models.info(name, shape).whole is not None
         if group.size > 1:
             share_layers(self.model, group, self._images_in_batch)
-        self.model.to(memory_format=devices.layout(self.device, self.config.precision))  # type: ignore[call-overload]
+        if not self.record.model_sha256:  # a team's own may look at memory as it was written for
+            layout = devices.layout(self.device, self.config.precision)
+            self.model.to(memory_format=layout)  # type: ignore[call-overload]
         self.still = freeze(self.model, run)
         self.optimizer = loops.make_optimizer(self.config, self.model)
         self.train_step = self._make_train_step()
@@ -185,7 +190,8 @@ class Trainer:
         parent = ParentCheckpoint(self.run)
         parent.load_into(self.model)
         if state := parent.optimizer_state:
-            loops.restore_optimizer(self.optimizer, state)
+            trained = [(name, one) for name, one in self.model.named_parameters() if one.requires_grad]
+            loops.restore_optimizer(self.optimizer, state, [one for name, one in trained if name in parent.frozen])
         return parent
 
     def _load(self, path: Path) -> save.Checkpoint:
@@ -317,9 +323,4 @@ class Trainer:
         self.report(phase="saving")
         model = build_model(self.config.model, self.config.seed, self.record.description.shape).eval()
         model.load_state_dict(self.model.state_dict())
-        self.run_files.save_final(model, self._measured(), whole=self._can_be_whole())
-
-    def _can_be_whole(self) -> bool:
-        """Whether torch can pickle the model; of a team's own, the page has said before the run why it can't."""
-        name = self.config.model
-        return name in MODEL_LABELS or team_models.info(name, self.record.description.shape).whole is not None
+        self.run_files.save_final(model, self._measured(), whole=self.can_be_whole)

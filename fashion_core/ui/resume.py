@@ -14,6 +14,7 @@ from fashion_core.errors import (
     DamagedFileError,
     DataError,
     DiskError,
+    ModelError,
     RefusedFileError,
     counted,
     printable,
@@ -95,7 +96,7 @@ def _epochs_text(planned: plan.Plan, one: str = texts.EPOCHS_ONE, many: str = te
 
 
 def show_script(run: Run, request: plan.ResumeRequest) -> None:
-    with suppress(ConfigError, DataError, DamagedFileError, RefusedFileError):  # they have been shown above
+    with suppress(ConfigError, DataError, DamagedFileError, ModelError, RefusedFileError):  # they have been shown above
         config = plan.resumed_config(run, request.epoch, request.additional, request.overrides)
         resumed = _as_script_resumes(run, request, config)
         with st.expander(texts.PLAIN_PYTORCH):

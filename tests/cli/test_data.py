@@ -159,6 +159,7 @@ def test_interrupted_command_leaves_nothing(tmp_path: Path, data_root: Path, num
     counts = {f"{half}/{name}": 800 for half in ("train", "test") for name in "ab"}
     root = class_folders(tmp_path / "many", counts, size=(8, 8))
     command = [sys.executable, "-m", "fashion_core", "data", "add", str(root), "--name", "many", "--size", "256"]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell starts in the background
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as adding:
         while not [*data_root.glob(".tmp-dataset-*/train")]:
             assert adding.poll() is None

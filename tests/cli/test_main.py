@@ -46,7 +46,7 @@ SMALL = ("--train-images", "500", "--device", "cpu", "--threads", "1")
             "`data add`.",
         ),
         (("--model", "vgg"), "There is no model vgg here: choose one of mlp, cnn, resnet18, or start the server with"),
-        (("--dataset", "../up"), "Dataset should be a name of small letters"),
+        (("--dataset", "../up"), "Dataset should be a name such as my-dataset, not"),
         (("--dataset", "fashion-mnist"), "Fashion-MNIST is not in "),
         (("--name", "a\nb"), "Name should be one line of printable characters, not 'a\\nb'."),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from fashion_core.config import CLASS_NAMES
+from fashion_core.config import CLASS_NAMES, Shape
 from fashion_core.inference import scores
 from fashion_core.inference.client import PREDICTOR
 from fashion_core.runs.run import Run
@@ -16,8 +16,10 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui.checkpoints import saved_file
 from fashion_core.ui.checkpoints.saved_file import Chosen
 from fashion_core.ui.predict import choose, gallery
+from fashion_core.ui.predict.checkpoint_history import family_of
 from fashion_core.ui.predict.texts import ORDER_LABELS
 from tests.benchmarks.stores import write
+from tests.support.datasets import add_dataset
 from tests.support.files import flip_a_bit
 from tests.support.pages import open_page, sent, texts, widget, words
 from tests.support.processes import python
@@ -196,6 +198,19 @@ def test_history_of_a_resumed_run_has_its_parents_part_and_no_more(run: Run, oth
     assert not app.warning
     assert "resumed from the first" in sent(app)
     assert "dashed: the checkpoint that was resumed" in words(app)
+
+
+def test_history_has_no_checkpoint_of_other_classes(
+    store: RunStore, run: Run, other: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_parent(other, run, 0)
+    monkeypatch.setenv("FASHION_DATA", str(tmp_path))
+    add_dataset("coins", Shape(1, 28, 28, 5))
+    transferred = new_run(store, dataset="coins", train_images=200)
+    set_parent(transferred, run, 0)
+    store.index.refresh(whole=True)
+    assert family_of(store, transferred) == [transferred]
+    assert {one.id for one in family_of(store, run)} == {run.id, other.id}
 
 
 def test_a_run_with_one_checkpoint_says_that_forgetting_needs_two(store: RunStore, run: Run) -> None:

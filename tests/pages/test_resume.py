@@ -2,9 +2,13 @@
 
 import json
 from itertools import combinations
+from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Toggle
 
+from fashion_core.config import Shape
 from fashion_core.resume.comparison import compare, relative_change
 from fashion_core.resume.labels import percent
 from fashion_core.runs import queue
@@ -12,7 +16,8 @@ from fashion_core.runs.run import Run, epoch_records
 from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore
 from tests.benchmarks.comparison import made_run
-from tests.support.pages import filled_in, open_page, press, rows_of_charts, shown_numbers, texts, widget, words
+from tests.support.datasets import add_dataset
+from tests.support.pages import filled_in, open_page, press, rows_of_charts, sent, shown_numbers, texts, widget, words
 from tests.support.runs import (
     copied,
     finish,
@@ -35,6 +40,16 @@ def trained_once(module_store: RunStore) -> Run:
 @pytest.fixture
 def parent(store: RunStore, trained_once: Run) -> Run:
     return copied(trained_once, store)
+
+
+@pytest.fixture
+def datasets(store: RunStore, synthetic_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The synthetic garments, and coins of 5 classes."""
+    (folder := tmp_path / "data").mkdir()
+    for path in synthetic_data.iterdir():
+        (folder / path.name).symlink_to(path)
+    monkeypatch.setenv("FASHION_DATA", str(folder))
+    add_dataset("coins", Shape(1, 28, 28, 5))
 
 
 @pytest.mark.parametrize(
@@ -60,6 +75,49 @@ def test_verdict_stands_before_the_click_and_follows_the_overrides(store: RunSto
     widget(app, "Learning rate").set_value(0.01).run()
     assert "approximate" in texts(app)
     assert "learning rate 0.001 → 0.01" in texts(app).replace("\\", "")
+
+
+def freeze_switch(app: AppTest) -> Toggle:
+    return next(toggle for toggle in app.toggle if toggle.label == "Freeze the layers that are kept")
+
+
+def test_transfer_shows_its_layers_and_a_switch_that_freezes_before_the_click(
+    store: RunStore, parent: Run, datasets: None
+) -> None:
+    app = open_page("resume", run=parent.id, epoch="0")
+    assert "Freeze the layers that are kept" not in [toggle.label for toggle in app.toggle]
+    widget(app, "Dataset").select("coins").run()
+    assert not app.exception
+    shown = sent(app)
+    assert "transfer" in texts(app)
+    for part in ("Layers: 4 of 6 tensors are kept, 2 are new: linear_relu_stack.4", "(10, 512)", "(5, 512)", "◆ new"):
+        assert part in shown
+    assert "frozen" not in words(app)
+    freeze_switch(app).set_value(True).run()
+    assert "4 of 6 tensors are frozen: training leaves them as they are" in words(app)
+    assert "■ kept, frozen" in sent(app)
+    set_running(new_run(store))  # so that it waits
+    press(app, "Start")
+    child = store.children(parent)[0]
+    assert (child.record.is_transfer, len(child.record.frozen)) == (True, 4)
+
+
+def test_resume_of_a_run_with_frozen_layers_offers_to_train_them_too(store: RunStore, parent: Run) -> None:
+    parent.write_record(parent.record.model_copy(update={"frozen": ("linear_relu_stack.0.weight",)}))
+    app = open_page("resume", run=parent.id, epoch="0")
+    assert "exact" in texts(app)
+    assert freeze_switch(app).value is True
+    freeze_switch(app).set_value(False).run()
+    assert "approximate" in texts(app)
+    assert "1 of 6 tensors were frozen and are trained too" in words(app)
+
+
+def test_model_of_which_nothing_is_kept_is_one_sentence(store: RunStore, parent: Run) -> None:
+    app = open_page("resume", run=parent.id, epoch="0")
+    widget(app, "Model").select("cnn").run()
+    assert [error.value.replace("\\", "")[:57] for error in app.error] == [
+        "Nothing of the checkpoint's mlp fits cnn for synthetic ga"
+    ]
 
 
 def test_damaged_checkpoint_is_called_so(store: RunStore, parent: Run) -> None:

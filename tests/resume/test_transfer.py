@@ -19,12 +19,14 @@ from fashion_core.formats.import_file import import_file
 from fashion_core.formats.inspect import inspect
 from fashion_core.models import build_model
 from fashion_core.resume import bitwise, comparison, drill, plan, reasons
+from fashion_core.resume.labels import short_label
 from fashion_core.resume.plan import Plan, ResumeRequest
 from fashion_core.resume.transfer import layers_of
 from fashion_core.runs import queue
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Resumption
+from fashion_core.runs.schema import Change, Resumption
 from fashion_core.runs.store import RunStore
+from tests.support.commands import Capture, answered, printed, refused
 from tests.support.datasets import COLOUR, add_dataset, data_folder
 from tests.support.exact import KilledError, epoch_rows, killed_after, load, same
 from tests.support.files import change_json, flip_a_bit
@@ -146,6 +148,12 @@ def moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
     return {name for name in before if not same(before[name], after[name])}
 
 
+def learned(run: Run, epoch: int) -> set[str]:
+    """The parameters of a CNN for which its optimizer keeps a state."""
+    names = [name for name, _ in build_model("cnn", 0).named_parameters()]
+    return {names[index] for index in load(run.checkpoint_path(epoch))["optimizer_state_dict"]["state"]}
+
+
 def test_frozen_layers_are_the_checkpoints_to_the_last_bit_and_all_others_are_trained(
     store: RunStore, cnn: Run
 ) -> None:
@@ -157,11 +165,10 @@ def test_frozen_layers_are_the_checkpoints_to_the_last_bit_and_all_others_are_tr
     before, after = weights(parent, 0), weights(child, 2)
     assert moved(before, after) == head
     assert moved(weights(child, 1), after) == head
-    state = load(child.checkpoint_path(2))["optimizer_state_dict"]["state"]
-    names = [name for name, _ in build_model("cnn", 0).named_parameters()]
-    assert {names[index] for index in state} == head
+    assert learned(child, 2) == head
     assert child.load_check is not None
     assert (child.load_check.comparable, child.load_check.optimizer) == (False, "fresh")
+    assert told(child).changes["frozen"] == Change(before=0, after=14)
 
 
 def test_without_freezing_all_layers_are_trained_from_what_was_kept(store: RunStore, cnn: Run) -> None:
@@ -216,13 +223,15 @@ def test_layers_that_were_frozen_can_be_trained_too_which_is_approximate_and_sai
 ) -> None:
     found = planned(straight, freeze=False, epoch=2)
     count = len(straight.record.frozen)
-    why = f"{count} tensors that were frozen are trained too; the optimizer begins anew with them"
+    why = f"{count} of {count + 2} tensors were frozen and are trained too; the optimizer begins anew with them"
     assert (found.verdict.kind, reasons.texts(found.verdict.reasons)) == ("approximate", [why])
     child = resumed(store, straight, freeze=False, epoch=2)
     assert child.record.frozen == ()
     train(child)
     assert child.load_check is not None
     assert child.load_check.comparable
+    (row,) = (row for row in comparison.compare(store) if row.run == child.id)
+    assert (row.overrides, short_label(row.changes)) == (("frozen tensors 14 → 0",), "none frozen")
     assert moved(weights(straight, 2), weights(child, 4)) == weights(child, 4).keys()
     assert "frozen" not in load(child.checkpoint_path(4))
 
@@ -273,7 +282,7 @@ def test_verdict_is_transfer_with_the_layers_and_what_starts_fresh(parent: Run) 
         "adam starts fresh: the state in the checkpoint is one for other layers",
         "DIFFERENT DATASET: the checkpoint was trained on other images",
         "4 of 6 tensors are kept, 2 are new: linear_relu_stack.4",
-        "4 tensors are frozen: training leaves them as they are",
+        "4 of 6 tensors are frozen: training leaves them as they are",
     ]
 
 
@@ -352,6 +361,93 @@ def test_transfer_is_compared_in_the_group_of_its_dataset_never_with_the_old_los
     assert bitwise.check_bitwise(child, parent).kind == "none"
 
 
+def test_command_line_prints_the_layers_before_it_starts_and_show_what_was_kept(
+    store: RunStore, parent: Run, capsys: Capture
+) -> None:
+    asked = ("resume", parent.id, "0", "--dataset", "coins", "--freeze", "--no-start")
+    lines = printed(capsys, *asked)[0].splitlines()
+    assert [line.split("  ")[0] for line in lines[:2]] == ["tensor", "linear_relu_stack.0.weight"]
+    assert [lines[1].split()[1:4], lines[6].split()[1:8]] == [
+        ["■", "kept,", "frozen"],
+        ["◆", "new:", "it", "has", "another", "shape", "(10,)"],
+    ]
+    assert lines[7].startswith("from epoch 0: transfer; dataset synthetic → coins; ")
+    record = answered(capsys, *asked)
+    assert [row["fate"] for row in record["layers"]] == ["kept"] * 4 + ["new"] * 2
+    assert [row["name"] for row in record["layers"] if row["frozen"]] == record["frozen"]
+    assert record["layers"][5]["checkpoint"] == [10]
+    told = printed(capsys, "show", record["id"])[0].splitlines()
+    assert told[1].endswith(", transfer")
+    assert told[2] == "  tensors: 4 kept, 2 new, 0 left behind"
+    assert told[3] == "  frozen: 4 tensors, which training leaves as they are"
+
+
+def test_what_can_not_be_frozen_is_one_sentence(store: RunStore, parent: Run, capsys: Capture) -> None:
+    nothing_kept = refused(capsys, "resume", parent.id, "0", "--model", "cnn", "--freeze")
+    assert nothing_kept.startswith("Nothing of the checkpoint's mlp fits cnn")
+    assert store.ids() == [parent.id]
+
+
+TEAM = """
+import torch
+from torch import nn
+
+
+class Small(nn.Module):
+    def __init__(self, channels, classes):
+        super().__init__()
+        self.register_buffer("scale", torch.ones(1, channels, 1, 1))
+        self.stem = nn.Sequential(nn.Conv2d(channels, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5))
+        self.head = nn.Linear(8, classes)
+
+    def forward(self, x):
+        return self.head(self.stem(x * self.scale).mean((2, 3)))
+
+
+class Tall(Small):
+    def __init__(self, channels, classes):
+        super().__init__(channels, classes)
+        self.more = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Dropout(0.5))
+
+    def forward(self, x):
+        return self.head(self.more(self.stem(x * self.scale).mean((2, 3))))
+
+
+MODELS = {"small": Small, "tall": Tall}
+"""
+
+
+@pytest.mark.slow
+def test_from_one_of_a_teams_models_to_another_and_back(
+    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "heads.py").write_text(TEAM)
+    monkeypatch.setenv("FASHION_MODELS", str(tmp_path / "heads.py"))
+    small = finish(new_run(store, model="small", dataset="coins", train_images=200, optimizer="adam", epochs=1))
+    tall = finish(resumed(store, small, freeze=True, model="tall"))
+    stem = {name for name in weights(small, 0) if not name.startswith("head.")}
+    assert {*tall.record.frozen} == stem
+    assert moved(weights(small, 0), weights(tall, 2)) == {"head.weight", "head.bias"}  # kept, of the same classes
+    transfer = told(tall).transfer
+    assert transfer is not None
+    assert (transfer.new, transfer.left) == (("more.0.weight", "more.0.bias"), ())
+    back = resumed(store, tall, epoch=2, model="small", dataset="stamps")
+    assert {*back.record.frozen} == stem  # as its parent did
+    found = layers_of(tall.record, back.record.config)
+    built = build_model("tall", 0, describe("coins").shape), build_model("small", 0, describe("stamps").shape)
+    assert found is not None
+    assert {row.name: row.fate for row in found.rows} == by_torch(*built)
+    assert found.names("left behind") == transfer.new
+    train(back)
+    assert moved(weights(tall, 2), weights(back, 4) | {name: weights(tall, 2)[name] for name in transfer.new}) == {
+        "head.weight",
+        "head.bias",
+    }
+    (row,) = (row for row in comparison.compare(store) if row.run == tall.id)
+    assert (row.dataset, row.changed_dataset, row.transferred) == (tall.record.images, False, True)
+    assert row.loss_last == row.check.loss_check
+
+
 @pytest.mark.slow
 def test_synthetic_to_fashion_mnist_to_five_classes_with_frozen_layers(
     store: RunStore, data: Path, real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -369,6 +465,7 @@ def test_synthetic_to_fashion_mnist_to_five_classes_with_frozen_layers(
     head = {"classifier.4.weight", "classifier.4.bias"}
     assert moved(weights(parent, 0), weights(garments, 1)) == moved(weights(garments, 1), weights(five, 2)) == head
     assert [told(run).verdict for run in (garments, five)] == ["transfer", "transfer"]
+    assert [learned(run, epoch) for run, epoch in ((garments, 1), (five, 2))] == [head, head]
     kept = [transfer.kept for run in (garments, five) if (transfer := told(run).transfer)]
     assert kept == [len(weights(parent, 0)), len(weights(parent, 0)) - 2]
     with pytest.MonkeyPatch.context() as patch:

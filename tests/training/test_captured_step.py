@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fashion_core import devices
 from fashion_core.errors import DeviceError
 from fashion_core.loops import restore_optimizer
-from fashion_core.models import NeuralNetwork
+from fashion_core.models import NeuralNetwork, build_model
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.training.captured_step import (
@@ -90,14 +90,16 @@ def test_smaller_batch_is_the_step_itself(way: type[CapturedStep]) -> None:
     assert same(numbers(replayed), numbers(plain))
 
 
+FROZEN = "cnn, frozen"
 RUNS: dict[str, dict[str, Any]] = {
     **SETTINGS,
     "bf16": {"precision": "bf16"},
     "cnn, bf16": {"model": "cnn", "momentum": 0.9, "precision": "bf16"},
     "cnn, adamw, cosine, bf16": {**SETTINGS["cnn, adamw, cosine"], "precision": "bf16"},
     "resnet18": {"model": "resnet18", "momentum": 0.9},
+    FROZEN: {"model": "cnn", "momentum": 0.9, "precision": "bf16", "weight_decay": 0.1},
 }
-SLOW = {"adam, cosine", "bf16", "cnn, adamw, cosine", "cnn, bf16", "cnn, adamw, cosine, bf16", "resnet18"}
+SLOW = {"adam, cosine", "bf16", "cnn, adamw, cosine", "cnn, bf16", "cnn, adamw, cosine, bf16", "resnet18", FROZEN}
 
 
 SMALLER = {"cnn": 16, "resnet18": 8}
@@ -109,7 +111,11 @@ def short_run(store: RunStore, device: str, name: str, threads: int = 2) -> Run:
     chosen, on_cpu = RUNS[name], device == "cpu"
     size = SMALLER.get(chosen.get("model", ""), BATCH) if on_cpu else BATCH
     images = (2 if on_cpu else 4) * size + size // 2
-    return new_run(store, device=device, train_images=images, epochs=2, batch_size=size, threads=threads, **chosen)
+    run = new_run(store, device=device, train_images=images, epochs=2, batch_size=size, threads=threads, **chosen)
+    if name == FROZEN:
+        features = tuple(name for name in build_model("cnn", 0).state_dict() if name.startswith("features."))
+        run.write_record(run.record.model_copy(update={"frozen": features}))
+    return run
 
 
 @pytest.mark.parametrize(

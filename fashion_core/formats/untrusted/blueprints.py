@@ -86,6 +86,16 @@ def learned_in(model: str, shape: Shape) -> Sequence[str]:
     return team_models.info(model, shape).learned
 
 
+def without_gradient_in(model: str, shape: Shape) -> frozenset[str]:
+    """The names of those among them that no loss reaches, so that no optimizer has a state of them."""
+    return frozenset() if model in _TEMPLATES else frozenset(team_models.info(model, shape).without_gradient)
+
+
+def shared_in(model: str, shape: Shape) -> Mapping[str, str]:
+    """The name of each tensor of its ``state_dict`` that is another one, too, and the first name of that."""
+    return {} if model in _TEMPLATES else team_models.info(model, shape).shared
+
+
 def dtype_of(model: str, shape: Shape, name: str) -> str:
     """The dtype of a tensor in its ``state_dict``. Raises ``ModelError``."""
     if model in _TEMPLATES:
@@ -142,9 +152,33 @@ def is_class_of(name: Name, model: KnownModel) -> bool:
     return is_known and MODEL_CLASSES[model.name] == name.name
 
 
+def is_class_in(name: Name, model: KnownModel) -> bool:
+    """Whether a class of this name may be that of a whole model, or of a layer that is defined beside it."""
+    if is_class_of(name, model):
+        return True
+    whole = _whole(model) if model.shape else None
+    return whole is not None and f"{whole.kind.rpartition('.')[0]}.{name.name}" in _kinds(whole)
+
+
+def _whole(model: KnownModel) -> Layer | None:
+    return team_models.info(model.name, model.shape).whole if model.shape else _own(model.name, FASHION)
+
+
+def _kinds(whole: Layer) -> set[str]:
+    return {layer.kind for _, layer in whole.named_layers()}
+
+
 def names_in(model: KnownModel) -> Iterator[str]:
     """Every class and function that torch may name where it pickles the whole model."""
-    whole = team_models.info(model.name, model.shape).whole if model.shape else _own(model.name, FASHION)
-    for _, layer in whole.named_layers() if whole else ():
-        yield layer.kind
-        yield from (value for value in layer.settings.values() if isinstance(value, str))
+    if whole := _whole(model):
+        yield from _kinds(whole)
+        for _, layer in whole.named_layers():
+            yield from _texts(layer.settings)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """A function among the settings is there by its name."""
+    if isinstance(value, str):
+        yield value
+    for one in value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ():
+        yield from _texts(one)

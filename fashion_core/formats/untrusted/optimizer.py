@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from fashion_core.errors import RefusedFileError, printable
-from fashion_core.formats.untrusted.blueprints import learned_in, sizes_of
+from fashion_core.formats.untrusted.blueprints import learned_in, sizes_of, without_gradient_in
 from fashion_core.formats.untrusted.saved_file import SavedFile
 from fashion_core.formats.untrusted.search import Keys
 from fashion_core.formats.untrusted.state_dict import Weights
@@ -123,8 +123,9 @@ def _usable(file: SavedFile, state: Mapping[Any, Any], group: dict[Any, Any], we
     if not set(slots) <= set(ids):
         raise RefusedFileError("its optimizer keeps a state for parameters that it does not have")
     without = {name for name, one in zip(learned, ids, strict=True) if one not in slots}
-    if slots and not without <= frozen_in(file.content):
-        count = f"{len(without)} of its {len(ids)} parameters"
+    missing = without - frozen_in(file.content) - without_gradient_in(weights.model, weights.shape)
+    if slots and missing:
+        count = f"{len(missing)} of its {len(ids)} parameters"
         raise RefusedFileError(f"its optimizer keeps nothing for {count}, as where layers are frozen")
     numbered = {place: slots[one] for place, one in enumerate(ids) if one in slots}
     for place, slot in numbered.items():

@@ -7,15 +7,18 @@ where the layers have other names, where tensors of one dict, list or module hav
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby, takewhile
 
-from fashion_core.config import MAX_NAME, MODEL_NAME, Shape
+from fashion_core.config import LONGEST_MODEL_NAME, MODEL_NAME, Shape
+from fashion_core.data.description import checked
 from fashion_core.errors import RefusedFileError, printable
 from fashion_core.formats.shapes import matches, nearest_shape, shape_of
 from fashion_core.formats.untrusted.blueprints import (
     BUFFERS,
     COUNTER,
+    OWN,
     KnownModel,
     is_class_of,
     known_models,
@@ -24,7 +27,10 @@ from fashion_core.formats.untrusted.blueprints import (
 from fashion_core.formats.untrusted.saved_file import SavedFile
 from fashion_core.formats.untrusted.search import WRAPPERS, Contents, FoundTensor, Keys, parts_of
 from fashion_core.formats.untrusted.values import Record, SavedTensor, listed
+from fashion_core.formats.whole_model import is_whole
+from fashion_core.models import sources
 from fashion_core.models.layers import Sizes
+from fashion_core.runs.run import record_of
 
 Parts = tuple[str, ...]
 
@@ -51,6 +57,7 @@ class Weights:
     in_models_order: bool = True  # whether the file has the learned ones in the order of the model's
     beside: tuple[str, ...] = ()  # what else stands there, and is left out
     choices: tuple[str, ...] = ()  # the labels of all weights in the file that fit a known model
+    others: tuple[str, ...] = ()  # models that they fit as well, where the file does not say which it is
 
     @property
     def model(self) -> str | None:
@@ -78,6 +85,9 @@ class Weights:
             yield f"Its layers are called otherwise; they were matched in order: {listed(pairs)}."
         if others := [label for label in self.choices if label != self.label]:
             yield f"The weights under {self.label} are used; those under {listed(others)} can be chosen instead."
+        if self.others:
+            fitting = listed([str(self.model), *self.others], last="or")
+            yield f"It does not say whether it is {fitting}: {self.model} is used."
         if self.beside:
             is_left = "is" if len(self.beside) == 1 else "are"
             yield f"Beside the weights it holds {listed(self.beside)}, which {is_left} left out."
@@ -156,16 +166,30 @@ def _shared(at: dict[Parts, FoundTensor], known: Sequence[KnownModel]) -> Iterat
 
 
 def models_of(file: SavedFile) -> list[KnownModel]:
-    """The models that its weights may belong to, the one that it names itself first."""
+    """The models that its weights may belong to, the one that it is said to be first."""
     said = named_model(file)
-    return sorted(known_models(), key=lambda model: model.name != said)
+    known = [*OWN.values()] if said in OWN else known_models(*_shapes(file))
+    return sorted(known, key=lambda model: model.name != said)
+
+
+def _shapes(file: SavedFile) -> Iterator[Shape]:
+    """That of the dataset that it says it was trained on, or that its run does: it may not be here any more."""
+    if record := record_of(file.path):
+        yield record.description.shape
+    said = file.content.get("dataset") if isinstance(file.content, dict) else None
+    with suppress(KeyError, TypeError, ValueError):
+        if isinstance(said, dict):
+            yield checked(Shape(said["channels"], said["height"], said["width"], len(said["classes"])))
 
 
 def named_model(file: SavedFile) -> str | None:
-    """What the file itself calls its model, if that is a name that a model can have."""
+    """What the file calls its model, or the run whose file it is where a team's models may look the same."""
     config = file.content.get("config") if isinstance(file.content, dict) else None
     said = config.get("model") if isinstance(config, dict) else file.metadata.get("model")
-    return said if isinstance(said, str) and re.fullmatch(MODEL_NAME, said) and len(said) <= MAX_NAME else None
+    record = record_of(file.path) if said is None and sources.named() else None
+    said = record.config.model if record else said
+    is_name = isinstance(said, str) and len(said) <= LONGEST_MODEL_NAME and re.fullmatch(MODEL_NAME, said)
+    return said if is_name else None
 
 
 def _by_parts(tensors: Iterable[FoundTensor]) -> dict[Parts, FoundTensor]:
@@ -178,24 +202,35 @@ def _by_parts(tensors: Iterable[FoundTensor]) -> dict[Parts, FoundTensor]:
 def _fitting(file: SavedFile) -> list[Weights]:
     """All weights that fit a known model, the likeliest first: those with its names, then those in its order."""
     known, tensors = models_of(file), file.contents.tensors
-    named = sorted(_distinct(_with_models_names(tensors, known)), key=_rank)
+    named = sorted(_distinct(_with_models_names(tensors, known), named_model(file)), key=_rank)
     taken = {name for weights in named for name in weights.names.values()}
     others = [one for one in tensors if one.name not in taken]
     return [*named, *sorted(_in_models_order(others, known), key=_rank)]
 
 
-def _distinct(fitting: Iterable[Weights]) -> Iterable[Weights]:
-    """Of several models with the same weights the first, or that of the class that the file names."""
-    chosen: dict[str, Weights] = {}
+def _distinct(fitting: Iterable[Weights], said: object) -> Iterable[Weights]:
+    """Of several models with the same weights the one that is most like the file's, and the first of those."""
+    alike: dict[str, list[Weights]] = {}
     for weights in fitting:
-        before = chosen.setdefault(weights.label, weights)
-        if not _is_of_its_class(before) and _is_of_its_class(weights):
-            chosen[weights.label] = weights
-    return chosen.values()
+        alike.setdefault(weights.label, []).append(weights)
+    return [_likest(there, said) for there in alike.values()]
 
 
-def _is_of_its_class(weights: Weights) -> bool:
-    return weights.root is None or (weights.known is not None and is_class_of(weights.root.name, weights.known))
+def _likest(fitting: list[Weights], said: object) -> Weights:
+    if len(fitting) == 1:
+        return fitting[0]
+    first, *rest = sorted(fitting, key=_unlikeness)
+    others = dict.fromkeys(one.model for one in rest if one.model and _unlikeness(one) == _unlikeness(first))
+    others.pop(str(first.model), None)  # for images of another shape
+    return first if first.model == said else replace(first, others=tuple(others))
+
+
+def _unlikeness(weights: Weights) -> int:
+    """0 unless the file holds a whole model with other settings, or of another class."""
+    root, known = weights.root, weights.known
+    if root is None or known is None or weights.shape is None:
+        return 0
+    return 2 - is_class_of(root.name, known) - is_whole(root, known.name, weights.shape)
 
 
 def _rank(weights: Weights) -> list[int]:

@@ -3,7 +3,7 @@
 ``inspect`` asks the same questions to say what ``load`` will do, so both always agree.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -17,19 +17,26 @@ from fashion_core.errors import (
     DamagedFileError,
     DataError,
     DiskError,
-    ModelError,
     RefusedFileError,
     UnfitFileError,
     is_one_line,
 )
 from fashion_core.formats.shapes import misfit
-from fashion_core.formats.untrusted.blueprints import COUNTER, KnownModel, blueprint, dtype_of, is_class_of, names_in
+from fashion_core.formats.untrusted.blueprints import (
+    COUNTER,
+    KnownModel,
+    dtype_of,
+    is_class_in,
+    is_class_of,
+    names_in,
+    shared_in,
+)
 from fashion_core.formats.untrusted.optimizer import FLOATS, is_plain
 from fashion_core.formats.untrusted.rebuild import PLAIN_NAMES
 from fashion_core.formats.untrusted.saved_file import SavedFile
 from fashion_core.formats.untrusted.state_dict import Weights, differences, find_weights, models_of, named_model
-from fashion_core.formats.untrusted.values import Name, Record, listed, parse_json
-from fashion_core.models.layers import Layer
+from fashion_core.formats.untrusted.values import listed, parse_json
+from fashion_core.formats.whole_model import check_whole, records_in
 from fashion_core.runs.schema import Environment
 
 _BECOMES = {"int64": frozenset({"int64", "int32", "int16", "int8", "uint8"}), "float32": FLOATS}
@@ -52,10 +59,10 @@ def check(file: SavedFile, choice: str | None = None, dataset: Description | Non
     file.check_usable()
     weights = find_weights(file, choice)
     model, shape = _check_fits(file, weights)
-    if file.records != (_records_in(weights.root) if weights.root else 0):
+    if file.records != (records_in(weights.root) if weights.root else 0):
         raise RefusedFileError("it creates objects that are not part of a model's weights; save only the state_dict")
     if weights.root is not None:
-        _check_root(weights.root, model, shape)
+        check_whole(weights.root, model, shape)
     if dataset and (reason := misfit(model, shape, dataset)):
         raise UnfitFileError(reason)
     own = dataset or described(file)
@@ -66,7 +73,7 @@ def _strange(file: SavedFile, known: Sequence[KnownModel]) -> list[str]:
     """What its pickle refers to, and no saved weights of a known model need."""
     allowed = PLAIN_NAMES.union(*map(names_in, known))
     others = (name for name in file.names if str(name) not in allowed)
-    return sorted(str(name) for name in others if not any(is_class_of(name, model) for model in known))
+    return sorted(str(name) for name in others if not any(is_class_in(name, model) for model in known))
 
 
 def _advice(file: SavedFile) -> str:
@@ -83,28 +90,6 @@ def _advice(file: SavedFile) -> str:
 
 def _names(known: Sequence[KnownModel]) -> list[str]:
     return list(dict.fromkeys(model.name for model in known))
-
-
-def _records_in(root: Record) -> int:
-    """Count a pickled module and all its layers, shared ones once."""
-    seen, waiting = set(), [root]
-    while waiting:
-        record = waiting.pop()
-        if id(record) not in seen:
-            seen.add(id(record))
-            waiting.extend(_layers_of(record).values())
-    return len(seen)
-
-
-def _layers_of(record: Record) -> dict[Any, Record]:
-    """The modules inside a pickled module. Raises ``RefusedFileError`` if one is something else."""
-    inside = record.state.get("_modules", {}) if isinstance(record.state, dict) else None
-    if not isinstance(inside, dict):
-        raise RefusedFileError(f"{record.name} in it is not a torch.nn.Module")
-    layers = {name: child for name, child in inside.items() if child is not None}
-    if not all(isinstance(child, Record) for child in layers.values()):
-        raise RefusedFileError(f"a layer of {record.name} in it is not a torch.nn.Module")
-    return layers
 
 
 def _check_fits(file: SavedFile, weights: Weights) -> tuple[str, Shape]:
@@ -144,76 +129,21 @@ def _dtype(weights: Weights, name: str) -> str:
     return "int64" if name.endswith(COUNTER) else "float32"
 
 
-def _check_root(root: Record, model: str, shape: Shape) -> None:
-    try:
-        ours = blueprint(model, shape)
-    except ModelError as error:
-        raise RefusedFileError(f"{str(error).rstrip('.')}; save its state_dict instead") from error
-    _check_module(root, ours, str(root.name))
-
-
-def _check_module(record: Record, ours: Layer, where: str) -> None:
-    """Refuse another class or setting, a replaced method, a hook, an attribute of its own."""
-    state = record.state
-    if not isinstance(state, dict) or record.arguments or record.items:
-        raise RefusedFileError(f"{where} is not pickled as torch pickles a module")
-    if missing := [key for key in ("training", *ours.settings) if key not in state and not key.startswith("_")]:
-        raise RefusedFileError(f"{where} has no {missing[0]}")
-    layers = _layers_of(record)
-    _check_parts(layers, {name: layer for name, layer in ours.layers.items() if layer}, where)
-    for key, value in state.items():
-        _check_attribute(str(key), value, ours, where)
-    for name, layer in ours.layers.items():
-        if layer and str(layers[name].name) != layer.kind:
-            raise RefusedFileError(f"{where}.{name} is a {layers[name].name}, where this app has a {layer.kind}")
-        if layer:
-            _check_module(layers[name], layer, f"{where}.{name}")
-
-
-def _check_attribute(key: str, value: Any, ours: Layer, where: str) -> None:
-    parts = {"_parameters": ours.parameters, "_buffers": ours.buffers, "_modules": ours.layers}
-    if key in parts:
-        _check_parts(value, parts[key], where)
-    elif "hook" in key:
-        if value:
-            raise RefusedFileError(f"{where} carries hooks ({key}), which would run code")
-    elif key == "_non_persistent_buffers_set":
-        if len(value) != len(ours.not_saved) or any(one not in ours.not_saved for one in value):
-            raise RefusedFileError(f"{where} has other buffers that are not saved than this app's model")
-    elif key == "training":
-        if not isinstance(value, bool):
-            raise RefusedFileError(f"{where}.training is neither true nor false")
-    elif key not in ours.settings:
-        raise RefusedFileError(f"{where} carries {key}: a replaced method, or something that this app's model lacks")
-    elif not _is_same(value, ours.settings[key]):
-        raise RefusedFileError(f"{where}.{key} is not {ours.settings[key]!r}, as in this app's model")
-
-
-def _check_parts(found: Any, expected: Mapping[str, Any], where: str) -> None:
-    if not isinstance(found, dict) or list(found) != list(expected):
-        shown = listed(list(map(str, found))) if isinstance(found, dict) and found else "none"
-        raise RefusedFileError(f"{where} has different parts from this app's, or in a different order: {shown}")
-
-
-def _is_same(value: Any, ours: Any) -> bool:
-    """Compare piece by piece, guided by our value, so that an untrusted one is never traversed."""
-    if isinstance(value, Name):
-        return str(value) == str(ours)
-    if isinstance(ours, list | tuple):
-        return isinstance(value, list | tuple) and len(value) == len(ours) and all(map(_is_same, value, ours))
-    if isinstance(ours, dict):
-        is_alike = isinstance(value, dict) and value.keys() == ours.keys()
-        return is_alike and all(_is_same(value[key], one) for key, one in ours.items())
-    return type(value) is type(ours) and bool(value == ours)
-
-
 def check_finite(file: SavedFile, weights: Weights) -> None:
-    """Refuse weights that are nan or infinite. Raises ``UnfitFileError``, ``DiskError``."""
+    """Refuse weights that are nan or infinite, or differ where the model has one tensor.
+
+    Raises ``UnfitFileError``, ``DiskError``.
+    """
     for name, tensor in weights.tensors.items():
         if bad := tensor.numel - int(np.isfinite(file.numbers(tensor)).sum()) if tensor.numel else 0:
             raise UnfitFileError(
                 f"{name} holds {bad:,} numbers that are nan or infinite; use a checkpoint from before it diverged"
             )
+    shared = shared_in(weights.model, weights.shape) if weights.model and weights.shape else {}
+    for name, first in shared.items():
+        one, other = weights.tensors.get(name), weights.tensors.get(first)  # a counter may be missing
+        if one and other and not np.array_equal(file.numbers(one), file.numbers(other)):
+            raise UnfitFileError(f"{name} and {first} differ in it, where {weights.model} has one tensor for both")
 
 
 def own_part(content: Any) -> dict[str, Any]:

@@ -88,5 +88,7 @@ def source_text(name: str, shape: Shape) -> str:
 def infos(shapes: Iterable[Shape]) -> Iterator[tuple[str, Shape, ModelInfo]]:
     """The team's models that can be trained on images of these shapes."""
     for shape in dict.fromkeys(shapes):
+        listed: dict[str, ModelInfo] = {}
         for said in answers(shape).values():
-            yield from ((name, shape, one) for name, one in said.models.items() if not one.problem)
+            listed = {**said.models, **listed}  # of two modules that list a name the first counts, as in ``found``
+        yield from ((name, shape, one) for name, one in listed.items() if not one.problem)

@@ -4,10 +4,12 @@ It is kept in the store, and asked for again once a file that was imported, or t
 """
 
 import hashlib
+import time
 from contextlib import suppress
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydantic import ValidationError
 
@@ -21,22 +23,52 @@ from fashion_core.models.sources import Source
 from fashion_core.runs import processes
 
 FOLDER: Final = ".models"  # of the store
-_ANSWER_SECONDS: Final = 60
-_answers: Cache[Answer] = Cache(256)
+_ANSWER_SECONDS: Final = 60.0
+_AGAIN_SECONDS: Final = 60.0
+_answers: Cache[tuple[Answer, float]] = Cache(256)  # and when each was given
 _digests: Cache[str] = Cache(1024)
 
 
-def answer(name: str, shape: Shape) -> Answer:
+class _Problem(NamedTuple):
+    stamp: object
+    answer: Answer
+    when: float
+
+
+_problems: dict[Path, _Problem] = {}  # of each module the last one
+
+
+def answer(name: str, shape: Shape, seconds: float = _ANSWER_SECONDS, again: float = _AGAIN_SECONDS) -> Answer:
+    """What the module of this name says; whatever is wrong with it is told by ``Answer.problem``.
+
+    Wait at most so many ``seconds`` for it. What is wrong may be mended elsewhere, as by installing a package that it
+    imports: then it is asked ``again`` after so many seconds.
+    """
     try:
         source = sources.find(name)
     except ModelError as error:
         return Answer(problem=str(error), torch="")
-    kept = _kept_at(source, shape)
-    found = _answers.get(kept, stamp(source.path), lambda: _read(kept, source) or _ask(kept, source, shape))
-    if not _is_of(found, source):  # a file that it imports has changed
+    if broken := _known_problem(source, again):
+        return broken
+    kept, ask = _kept_at(source, shape), partial(_ask, source, shape, seconds)
+    found, when = _answers.get(kept, stamp(source.path), lambda: _now(_read(kept, source) or ask()))
+    is_old = bool(found.problem) and time.monotonic() - when >= again
+    if is_old or not _is_of(found, source):  # a file that it imports has changed
         _answers.forget(kept)
-        return _answers.get(kept, stamp(source.path), lambda: _ask(kept, source, shape))
+        found, _ = _answers.get(kept, stamp(source.path), lambda: _now(ask()))
     return found
+
+
+def _known_problem(source: Source, again: float) -> Answer | None:
+    """What is wrong with a whole module is so for images of any shape, and may take long to find out."""
+    problem = _problems.get(source.path)
+    if problem and problem.stamp == stamp(source.path) and _is_of(problem.answer, source):
+        return problem.answer if time.monotonic() - problem.when < again else None
+    return None
+
+
+def _now(found: Answer) -> tuple[Answer, float]:
+    return found, time.monotonic()
 
 
 def _kept_at(source: Source, shape: Shape) -> Path:
@@ -54,16 +86,20 @@ def _read(kept: Path, source: Source) -> Answer | None:
     return None
 
 
-def _ask(kept: Path, source: Source, shape: Shape) -> Answer:
+def _ask(source: Source, shape: Shape, seconds: float) -> Answer:
+    before = stamp(source.path)
     try:
-        said = processes.ask("describe-models", source.name, "--shape", _text(shape), seconds=_ANSWER_SECONDS)
+        said = processes.ask("describe-models", source.name, "--shape", _text(shape), seconds=seconds)
+        found = Answer.model_validate(said)
     except WorkerError as error:
-        return Answer(problem=f"{source.name} can't be used: {error}", torch="")
-    found = Answer.model_validate(said)
-    if not found.problem:
-        with suppress(DiskError):  # then it is asked again
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            files.write_json(kept, said)
+        found = Answer(problem=f"{source.name} can't be used: {error}", torch="")
+    if found.problem:
+        _problems[source.path] = _Problem(before, found, time.monotonic())
+        return found
+    kept = _kept_at(source, shape)
+    with suppress(DiskError):  # then it is asked again
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        files.write_json(kept, said)
     return found
 
 

@@ -11,7 +11,7 @@ from fashion_core.cache import Identity, identity
 from fashion_core.charts import files
 from fashion_core.charts.texts import LOAD_TIME, SAVE_TIME
 from fashion_core.errors import DamagedFileError
-from fashion_core.runs import torch_process
+from fashion_core.runs import team_models, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.saved_files import OTHER_DIGEST
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
@@ -28,7 +28,7 @@ def show_five_ways(chosen: saved_file.Chosen) -> None:
         st.info(texts.NO_CHECKPOINT, icon=":material/info:")
         return
     path = chosen.run.checkpoint_path(chosen.epoch)
-    asked = (str(chosen.store.root), chosen.run.id, chosen.epoch, identity(path))
+    asked = (str(chosen.store.root), chosen.run.id, chosen.epoch, (identity(path), team_models.digests()))
     measured, found = _measured(*asked), saved_file.read_contents(path).inspection
     keeps = found.optimizer.name if found and found.optimizer else None
     weights = int(files.layers_frame(found)["first"].sum()) if found else 0
@@ -49,7 +49,7 @@ def show_five_ways(chosen: saved_file.Chosen) -> None:
 
 
 @st.cache_data(max_entries=64, show_spinner=texts.MEASURING)
-def _measured(root: str, run_id: str, epoch: int, key: Identity | None) -> dict[str, Any]:
+def _measured(root: str, run_id: str, epoch: int, key: object) -> dict[str, Any]:
     store = RunStore(Path(root))
     return torch_process.compare_formats(store, store.get(run_id), epoch)
 

@@ -9,12 +9,13 @@ import pandas as pd
 import streamlit as st
 
 from fashion_core import files
-from fashion_core.cache import Identity, identity
+from fashion_core.cache import identity
 from fashion_core.charts import files as file_charts
 from fashion_core.data.description import images_label
 from fashion_core.errors import ConfigError, RefusedFileError, counted
 from fashion_core.formats import inspect
 from fashion_core.resume.labels import loss_text
+from fashion_core.runs import team_models
 from fashion_core.runs.run import Run
 from fashion_core.runs.saved_files import OTHER_DIGEST
 from fashion_core.runs.schema import VerdictKind
@@ -42,11 +43,11 @@ def read_contents(path: Path, weights: str | None = None) -> Contents:
 
     ``weights`` says which are meant where it holds several.
     """
-    return _read_contents(str(path), identity(path), weights)
+    return _read_contents(str(path), (identity(path), team_models.digests()), weights)
 
 
 @st.cache_data(max_entries=64, show_spinner=texts.LOOKING_INSIDE)
-def _read_contents(path: str, key: Identity | None, weights: str | None) -> Contents:
+def _read_contents(path: str, key: object, weights: str | None) -> Contents:
     try:
         found = inspect.inspect(Path(path), choice=weights)
     except RefusedFileError as error:

@@ -77,7 +77,8 @@ def _arrow(change: float) -> str:
 
 def three_losses(row: Compared) -> list[Metric]:
     check = row.check
-    same = texts.SAME_LOSS if check.loss_check == check.loss_last else texts.OTHER_IMAGES
+    other = texts.OTHER_MODEL if row.transferred and not row.changed_dataset else texts.OTHER_IMAGES
+    same = texts.SAME_LOSS if check.loss_check == check.loss_last else other
     note = texts.LOADED_CORRECTLY if check.comparable else texts.NOT_COMPARABLE
     return [
         Metric(texts.LOSS_LAST, loss_text(check.loss_last, 4)),

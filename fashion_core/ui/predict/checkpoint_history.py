@@ -15,6 +15,7 @@ from fashion_core.charts.texts import HISTORY_KEY, HISTORY_KEY_OF_RESUMED
 from fashion_core.errors import DamagedFileError, FashionError, counted
 from fashion_core.inference import scores
 from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common
 from fashion_core.ui.checkpoints import saved_file
 from fashion_core.ui.predict import gallery, predictions, texts
@@ -49,7 +50,7 @@ def show_history(chosen: saved_file.Chosen, image: scores.Array, label: int | No
     """
     store, run = chosen.store, chosen.run
     last = {parent.run: parent.epoch for parent in store.ancestors(run)}
-    family = [run, *map(store.at, last), *store.descendants(run)]
+    family = family_of(store, run)
     shown = family[:MOST_RUNS]
     places = [(one, epoch) for one in shown for epoch in _listed(one) if epoch <= last.get(one.id, epoch)]
     answers = _predict_each(places, lambda run, file: predictions.probabilities(run, file, image))
@@ -64,6 +65,17 @@ def show_history(chosen: saved_file.Chosen, image: scores.Array, label: int | No
     st.vega_lite_chart(history_chart(rows).to_dict(), alt=texts.HISTORY)
     if len(family) > MOST_RUNS:
         st.caption(counted(len(family) - MOST_RUNS, texts.MORE_RUNS_ONE, texts.MORE_RUNS_MANY))
+
+
+def family_of(store: RunStore, run: Run) -> list[Run]:
+    """The run, those that it goes back to and those resumed from it, but for transfers from or to other classes."""
+    ancestors = (store.at(parent.run) for parent in store.ancestors(run))
+    return [one for one in (run, *ancestors, *store.descendants(run)) if _classes(one) == _classes(run)]
+
+
+def _classes(run: Run) -> tuple[object, ...]:
+    """What its images are, and what they are told apart as."""
+    return run.record.description.shape, run.record.description.classes
 
 
 def _listed(run: Run) -> list[int]:

@@ -1,10 +1,12 @@
 """The lines of a script that build a team's own model, or allow what its whole model names."""
 
+import json
+from collections.abc import Iterable
 from typing import Final
 
 from fashion_core.config import MODEL_LABELS, Shape
 from fashion_core.errors import ModelError
-from fashion_core.models.layers import Layer
+from fashion_core.formats.untrusted.blueprints import blueprint
 from fashion_core.runs import team_models
 
 _MUST_BE_IMPORTABLE: Final = "# must be importable: keep {file} beside this script, or install it"
@@ -29,24 +31,30 @@ def building_lines(model: str, shape: Shape) -> str:
 
 def allowing_lines(model: str, shape: Shape, class_path: str | None) -> str:
     """List the classes that a file of the whole model names; ``class_path`` is what it calls the model's own."""
-    whole = team_models.info(model, shape).whole
-    assert whole is not None
-    module = whole.kind.rpartition(".")[0]
-    named = (class_path or whole.kind).rpartition(".")[0]
-    names = dict.fromkeys(name for name in _names(whole) if name.startswith(("torch.", f"{module}.")))
-    entries = [_entry(name, module, named) for name in names]
-    source, _ = team_models.found(model, shape)
-    imports = f"import {module}  {_MUST_BE_IMPORTABLE.format(file=source.path.name)}"
-    return "\n".join([imports, "", "classes = [", *(f"    {entry}," for entry in entries), "]"])
+    try:
+        whole, (source, _) = blueprint(model, shape), team_models.found(model, shape)
+    except ModelError as error:
+        return f"# {error}\nclasses = []"
+    own, named = _module(whole.kind), _module(class_path or whole.kind)
+    classes = dict.fromkeys(layer.kind for _, layer in whole.named_layers())
+    modules = dict.fromkeys(_module(kind) for kind in classes if not kind.startswith("torch."))
+    settings = [value for _, layer in whole.named_layers() for value in layer.settings.values()]
+    functions = [one for one in settings if isinstance(one, str) and _module(one) and _is_known(one, modules)]
+    entries = [_entry(name, own, named) for name in dict.fromkeys((*classes, *functions))]
+    told = _MUST_BE_IMPORTABLE.format(file=source.path.name)
+    imports = [f"import {module}" + (f"  {told}" if module == own else "") for module in modules]
+    return "\n".join([*imports, "", "classes = [", *(f"    {entry}," for entry in entries), "]"])
 
 
-def _names(whole: Layer) -> list[str]:
-    layers = [layer for _, layer in whole.named_layers()]
-    settings = [value for layer in layers for value in layer.settings.values() if isinstance(value, str)]
-    return [*(layer.kind for layer in layers), *settings]
+def _module(path: str) -> str:
+    return path.rpartition(".")[0]
 
 
-def _entry(name: str, module: str, named: str) -> str:
-    """The class, and what the file calls it where that differs."""
-    rest = name.removeprefix(f"{module}.")
-    return f'({name}, "{named}.{rest}")' if rest != name and named != module else name
+def _is_known(name: str, modules: Iterable[str]) -> bool:
+    return name.startswith("torch.") or _module(name) in modules
+
+
+def _entry(name: str, own: str, named: str) -> str:
+    """The class, and what the file calls it where that differs: a stranger's file may call its module anything."""
+    rest = name.removeprefix(f"{own}.")
+    return f"({name}, {json.dumps(f'{named}.{rest}')})" if rest != name and named != own else name

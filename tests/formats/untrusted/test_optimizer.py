@@ -109,6 +109,32 @@ def test_inspect_import_and_resume_give_one_verdict(store: RunStore, tmp_path: P
     assert "it does not carry the optimizer's state" not in texts(planned.verdict.reasons)
 
 
+FROZEN = "linear_relu_stack.0.weight"
+
+
+@pytest.mark.parametrize(
+    ("said", "is_used"),
+    [
+        ([FROZEN], True),
+        ([FROZEN, "nobody.weight", "../../x"], True),
+        (["linear_relu_stack.2.weight"], False),
+        ([], False),
+        (FROZEN, False),
+        ({FROZEN: 1}, False),
+        ([[FROZEN], 1, None], False),
+        ([FROZEN, 1], False),
+    ],
+)
+def test_state_that_lacks_a_parameter_is_used_only_where_the_file_says_that_this_was_frozen(
+    tmp_path: Path, said: object, is_used: bool
+) -> None:
+    content = {**content_of(frozen), "frozen": said}
+    found = loaded(tmp_path / "file", content)
+    assert same_weights(found, content)
+    assert (found.optimizer_state is not None) == is_used
+    assert found.frozen == ()  # whoever made the file did not train here
+
+
 def test_settings_of_an_optimizer_are_taken_over_even_where_its_state_is_not(store: RunStore, tmp_path: Path) -> None:
     torch.save(content_of(two_groups), tmp_path / "groups")
     config = import_file(store, tmp_path / "groups", "groups", {}).record.config

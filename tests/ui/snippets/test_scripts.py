@@ -293,6 +293,20 @@ def test_resuming_script_run_as_it_stands_begins_at_loss_last_and_ends_near_loss
 TRAINED = ("classifier.4.weight", "classifier.4.bias")
 
 
+@pytest.mark.parametrize("is_fresh", [False, True])
+@pytest.mark.parametrize("is_transfer", [False, True])
+@pytest.mark.parametrize("trained_ones", [(), TRAINED])
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_resuming_script_of_every_kind_is_python(
+    is_fresh: bool, is_transfer: bool, trained_ones: tuple[str, ...], schedule: str
+) -> None:
+    other_classes = TRAINED if is_transfer and is_fresh else ()
+    resumed = scripts.Resumed(Path("it's 0"), is_fresh, is_transfer, other_classes, trained_ones)
+    script = scripts.resuming_script(config(model="cnn", schedule=schedule), resumed)
+    ast.parse(script)
+    assert ("strict=False" in script, "layer.eval()" in script) == (is_transfer, bool(trained_ones))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["coins", "stamps"])  # of 5 classes, and of 10 with other names
 def test_transfer_script_run_as_it_stands_keeps_and_freezes_what_the_app_does(
