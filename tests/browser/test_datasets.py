@@ -98,6 +98,7 @@ def test_zip_is_previewed_added_trained_on_evaluated_and_transferred(alone: Serv
     expect_settled(page)
     page.get_by_text("Freeze the layers that are kept").click()
     expect(page.get_by_text("4 of 8 tensors are frozen: training leaves them as they are")).to_be_visible()
+    expect_settled(page)
     fill(page, "Batch size", "500")
     expect_settled(page)
     page.get_by_role("button", name="Start").click()

@@ -75,6 +75,11 @@ def test_resume_on_its_own_images_is_exact(store: RunStore, parent: Run) -> None
     assert same(load(child.checkpoint_path(1))["model_state_dict"], load(parent.checkpoint_path(1))["model_state_dict"])
 
 
+def test_batch_of_another_dataset_may_be_larger_than_all_images_of_before(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 1, 1, dataset="synthetic", batch_size=TRAIN + 1)
+    assert (child.record.config.batch_size, child.record.config.train_images) == (TRAIN + 1, 0)
+
+
 def test_resume_on_another_dataset_of_the_same_form_takes_all_of_its_images(store: RunStore, parent: Run) -> None:
     child = resume(store, parent, 1, 1, dataset="boots")
     assert (child.record.config.train_images, child.record.images) == (120, images_here("boots"))
