@@ -44,7 +44,8 @@ def show_form(store: RunStore) -> None:
     settings_form.show_team_problems()
     begun, chosen = ask_beginning(store)
     expected = st.empty()  # filled in once the dataset is known
-    values = settings_form.ask_more(ESSENTIAL, begun.model_dump(), f"train {chosen} ")
+    prefix = f"train {chosen} "
+    values = settings_form.ask_more(ESSENTIAL, add.begin_with_added(begun.model_dump(), prefix), prefix)
     config, ready = None, False
     with common.problems_shown():
         config = resolved(parse_config(values))

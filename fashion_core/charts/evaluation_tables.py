@@ -130,14 +130,14 @@ def confusion_frame(matrix: Array, classes: Sequence[str]) -> pd.DataFrame:
 
     Of many classes only the cells with images, and the diagonal, have a row.
     """
-    true, predicted = np.indices(matrix.shape).reshape(2, -1)
+    shown = np.ones(matrix.shape, bool)
+    if len(classes) > base.FEW_CLASSES:
+        shown = (matrix > 0) | np.eye(len(classes), dtype=bool)
+    true, predicted = np.nonzero(shown)
     names, support = np.array(classes), matrix.sum(axis=1, keepdims=True)
     share = matrix / np.where(support > 0, support, np.nan)
-    columns = (true, predicted, names[true], names[predicted], matrix.ravel(), share.ravel())
-    rows = pd.DataFrame(dict(zip(CONFUSION_COLUMNS, columns, strict=True)))
-    if len(classes) <= base.FEW_CLASSES:
-        return rows
-    return rows[(rows["count"] > 0) | (rows["true"] == rows["predicted"])].reset_index(drop=True)
+    columns = (true, predicted, names[true], names[predicted], matrix[shown], share[shown])
+    return pd.DataFrame(dict(zip(CONFUSION_COLUMNS, columns, strict=True)))
 
 
 def class_frame(scored: Sequence[ClassScore], classes: Sequence[str]) -> pd.DataFrame:

@@ -215,14 +215,15 @@ def sizes_sentence(measured: dict[str, Any], optimizer: str | None) -> str:
     """What the sizes say, the tutorial's point first; ``optimizer`` as in ``formats_frame``."""
     sizes = {row["format"]: row["bytes"] for row in measured["formats"]}
     times = sizes["checkpoint"] / sizes["weights"]
-    weights, more = bytes_text(sizes["weights"]), bytes_text(sizes["model"] - sizes["weights"])
+    weights, more = bytes_text(sizes["weights"]), bytes_text(sizes.get("model", 0) - sizes["weights"])
     checkpoint = texts.SIZE_WITH_STATE
     if optimizer is None:
         checkpoint = texts.SIZE_WITHOUT_OPTIMIZER
     elif optimizer == "sgd":
         checkpoint = texts.SIZE_WITH_MOMENTUM if times > 1.5 else texts.SIZE_WITHOUT_STATE
     checkpoint = checkpoint.format(times=times, optimizer=OPTIMIZERS.get(str(optimizer), optimizer))
-    return f"{texts.SIZES.format(weights=weights, more=more)} {checkpoint}"
+    said = texts.SIZES if "model" in sizes else texts.SIZES_WITHOUT_WHOLE
+    return f"{said.format(weights=weights, more=more)} {checkpoint}"
 
 
 def weight_change_sentence(moved: WeightChange, other: str) -> str:

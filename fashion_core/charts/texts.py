@@ -205,6 +205,7 @@ OFF_BY = "off by up to {difference:.1e}"
 
 # What their sizes say
 SIZES = "**Weights only take {weights}.** The whole model takes {more} more, for the names of its classes."
+SIZES_WITHOUT_WHOLE = "**Weights only take {weights}.**"
 SIZE_WITHOUT_OPTIMIZER = "The checkpoint is {times:.1f} times as large: it carries no optimizer."
 SIZE_WITHOUT_STATE = "The checkpoint is {times:.1f} times as large: plain SGD keeps no state."
 SIZE_WITH_MOMENTUM = "The checkpoint is {times:.1f} times as large: SGD keeps a momentum for each weight."

@@ -93,7 +93,7 @@ def compare_formats(options: argparse.Namespace) -> None:
         f"{row['load_seconds'] * 1e3:>6.1f} ms   {row['difference']:g}"
         for row in found["formats"]
     )
-    answer(options, found, [head, *rows])
+    answer(options, found, [head, *rows, *found["left_out"].values()])
 
 
 def verify(options: argparse.Namespace) -> None:

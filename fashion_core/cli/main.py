@@ -115,7 +115,7 @@ def _add_import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path)
     _add_weights_flag(parser)
     parser.add_argument("--file-name", type=as_typed, help="the run's name (default: the file's name)")
-    _add_flags(parser, {"dataset", "pixels"}, default=True)
+    _add_flags(parser, {"dataset", "model", "pixels"}, default=True)
 
 
 def _add_model_commands(commands: Any) -> None:

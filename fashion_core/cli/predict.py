@@ -24,7 +24,7 @@ from fashion_core.loops import test_loop
 
 def predict_images(options: argparse.Namespace) -> None:
     """Print a record for each image, in the order given. Raises ``ImageError`` before any if one can't be read."""
-    model, config, dataset = _model(options, ("pixels",))
+    model, config, dataset = _model(options)
     images = []
     for path in options.images:
         try:
@@ -62,8 +62,8 @@ def _silent_libraries() -> Iterator[None]:
             os.close(kept)
 
 
-def _model(options: argparse.Namespace, needed: tuple[str, ...]) -> tuple[nn.Module, TrainConfig, Description]:
-    """Return the model on its device, its settings and its dataset; say which of those needed had to be assumed."""
+def _model(options: argparse.Namespace) -> tuple[nn.Module, TrainConfig, Description]:
+    """Return the model on its device, its settings and its dataset; say what of that had to be assumed."""
     devices.make_reproducible(devices.automatic_threads())
     loaded, given = load(options.file, options.weights), given_settings(options)
     for note in loaded.notes:
@@ -71,18 +71,18 @@ def _model(options: argparse.Namespace, needed: tuple[str, ...]) -> tuple[nn.Mod
             say(note)
     known = {**engine.trained_on(options.file, loaded), **given}
     config = parse_config(known)
-    if assumed := [name for name in needed if name not in known]:
+    if assumed := [name for name in ("dataset", "pixels") if name not in known]:
         values = ", ".join(f"{name} {getattr(config, name)}" for name in assumed)
         flags = ", ".join(f"--{name}" for name in assumed)
         say(f"The file does not say what it was trained on: {values} assumed; change that with {flags}.")
     dataset = engine.dataset_of(options.file, loaded, config.dataset)
     if reason := misfit(loaded.model_name, loaded.shape, dataset):
-        raise UnfitFileError(reason)
+        raise UnfitFileError(reason + ("; say on which it was trained with --dataset" if "dataset" in assumed else ""))
     return loaded.model.to(devices.resolve(config.device)), config, dataset
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    model, config, dataset = _model(options, ("dataset", "pixels"))
+    model, config, dataset = _model(options)
     images = engine.test_images(config.dataset)
     if dataset.sha256 != images.description.sha256:
         say("These are not the images that it was trained on: others have the same name by now.")

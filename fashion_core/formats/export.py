@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from fashion_core import files
 from fashion_core.config import FASHION, MODEL_LABELS, Shape
 from fashion_core.data import batches
-from fashion_core.errors import DataError, DiskError
+from fashion_core.errors import DataError, DiskError, ModelError
 from fashion_core.formats import save
 from fashion_core.formats.load import LoadedModel, load
 from fashion_core.formats.untrusted.blueprints import blueprint
@@ -118,7 +118,8 @@ def compare_formats(run: Run, epoch: int) -> dict[str, Any]:
     """Save and load one checkpoint in each format: bytes, seconds (median of 3), and outputs on the same images.
 
     ``difference`` is the largest of a logit from the checkpoint's own. ``what`` is "test images", or "random pixels"
-    where the dataset is missing. JSON-ready. Raises what ``export`` raises.
+    where the dataset is missing; ``left_out`` says why a team's own model can't be saved in a format. JSON-ready.
+    Raises what ``export`` raises.
     """
     source, config = run.whole_checkpoint(epoch), run.record.config
     loaded = _load(run, source)
@@ -129,8 +130,13 @@ def compare_formats(run: Run, epoch: int) -> dict[str, Any]:
         pixels, what = noise.to(torch.uint8), "random pixels"
     images = batches.scale(pixels, config.pixels, run.record.description)
     with files.scratch_folder(run.path.parent) as folder:
-        rows = [_measure(format, loaded, source, images, folder / name) for format, name in EXPORT_NAMES.items()]
-    return {"images": len(images), "what": what, "formats": rows}
+        rows, left_out = [], {}
+        for format, name in EXPORT_NAMES.items():
+            try:
+                rows.append(_measure(format, loaded, source, images, folder / name))
+            except ModelError as error:
+                left_out[format] = str(error)
+    return {"images": len(images), "what": what, "formats": rows, "left_out": left_out}
 
 
 def _measure(format: ExportFormat, loaded: LoadedModel, source: Path, images: Tensor, path: Path) -> dict[str, Any]:
@@ -138,11 +144,15 @@ def _measure(format: ExportFormat, loaded: LoadedModel, source: Path, images: Te
     write = partial(save.save, path, content) if format == "checkpoint" else partial(_write_as, format, loaded, path)
     save_seconds, _ = _timed(write)
     # A program that this process has just written is run; a stranger's never is, only its numbers are read.
-    load_seconds, model = _timed(lambda: torch.export.load(path).module() if format == "pt2" else load(path).model)
+    load_seconds, model = _timed(lambda: _load_again(format, path, loaded.model_name))
     with torch.inference_mode():
         difference = (model(images) - loaded.model(images)).abs().max().item()
     times = {"save_seconds": save_seconds, "load_seconds": load_seconds}
     return {"format": format, "bytes": path.stat().st_size, **times, "difference": difference}
+
+
+def _load_again(format: ExportFormat, path: Path, model: str) -> nn.Module:
+    return torch.export.load(path).module() if format == "pt2" else load(path, model=model).model
 
 
 def _timed(call: Callable[[], T]) -> tuple[float, T]:

@@ -41,7 +41,9 @@ def import_file(store: RunStore, path: Path, name: str, given: Mapping[str, Any]
     loaded or does not fit its dataset, ``ConfigError`` for bad settings, ``DataError`` where there is no such dataset,
     ``DiskError``; then nothing is left behind.
     """
-    loaded = load(path, weights)
+    loaded = load(path, weights, model=given.get("model"))
+    if (asked := given.get("model", loaded.model_name)) != loaded.model_name:
+        raise ConfigError(f"Its weights are those of {loaded.model_name}, not of {asked}: leave the model away.")
     if loaded.format == "partial":
         raise RefusedFileError(
             f"it was saved inside epoch {loaded.epoch}, and only its own run can finish that; continue that run, or "

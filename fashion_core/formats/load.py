@@ -1,6 +1,6 @@
 """Load any saved file, from anyone, as one of this app's own models with that file's numbers in it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,28 +39,31 @@ class LoadedModel:
     frozen: tuple[str, ...] = ()  # the tensors that a checkpoint of this app says were not trained
 
 
-def load(path: Path, weights: str | None = None, dataset: Description | None = None) -> LoadedModel:
+def load(
+    path: Path, weights: str | None = None, dataset: Description | None = None, model: str | None = None
+) -> LoadedModel:
     """Load a file from anyone without running anything in it.
 
     ``weights`` says which are meant where a file holds several: one of ``Inspection.choices``. ``dataset`` is what the
-    model is to be used for: it must be made for its images and classes.
+    model is to be used for: it must be made for its images and classes. ``model`` is which it is where it fits several
+    and does not say.
 
     Returns a model only if every name, layer, shape, dtype, checksum and number is one that this app's own model could
     have. Whatever is wrong with the optimizer, its state alone is left out. Raises ``RefusedFileError`` with the first
     reason against the file, ``DiskError``.
     """
-    file = read_saved_file(path)
+    file = replace(read_saved_file(path), model=model)
     name, shape, found = check(file, weights, dataset)
     file.check_numbers()
     check_finite(file, found)
     optimizer = find_optimizer(file, found)
-    model = build_model(name, 0, shape)
+    built = build_model(name, 0, shape)
     counters = {missing: torch.tensor(0) for missing in sizes_of(name, shape).keys() - found.tensors.keys()}
-    model.load_state_dict(counters | _with_tensors(file, found.tensors), strict=True)
+    built.load_state_dict(counters | _with_tensors(file, found.tensors), strict=True)
     format = format_of(file, found, optimizer)
     loss = None if format == "partial" else file.number_under("loss")
     return LoadedModel(
-        model.eval(),
+        built.eval(),
         name,
         shape,
         format,
@@ -72,7 +75,7 @@ def load(path: Path, weights: str | None = None, dataset: Description | None = N
         notes=notes_on(found, optimizer),
         trained_on=trained_on(file),
         dataset=described(file),
-        frozen=_frozen(file, model),
+        frozen=_frozen(file, built),
     )
 
 

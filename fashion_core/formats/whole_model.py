@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from fashion_core.config import Shape
 from fashion_core.errors import ModelError, RefusedFileError
-from fashion_core.formats.untrusted.blueprints import blueprint
+from fashion_core.formats.untrusted.blueprints import KnownModel, blueprint, is_class_of
 from fashion_core.formats.untrusted.values import Name, Record, listed
 from fashion_core.models.layers import Layer
 
@@ -20,11 +20,14 @@ def check_whole(root: Record, model: str, shape: Shape) -> None:
     check_layers(root, ours)
 
 
-def is_whole(root: Record, model: str, shape: Shape) -> bool:
+def unlikeness(root: Record | None, model: KnownModel | None, shape: Shape | None) -> int:
+    """0 unless the file holds a whole model with other settings than this one, or of another class."""
+    if root is None or model is None or shape is None:
+        return 0
     with suppress(RefusedFileError):
-        check_whole(root, model, shape)
-        return True
-    return False
+        check_whole(root, model.name, shape)
+        return 1 - is_class_of(root.name, model)
+    return 2 - is_class_of(root.name, model)
 
 
 def check_layers(root: Record, ours: Layer) -> None:

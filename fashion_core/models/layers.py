@@ -66,7 +66,7 @@ class ModelInfo(BaseModel):
 class Answer(BaseModel):
     """What a process with torch says of a module that lists models, for images of one shape."""
 
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")  # a setting may be infinite
+    model_config = ConfigDict(frozen=True)
 
     problem: str | None = None  # why none of them can be used, as one sentence
     torch: str

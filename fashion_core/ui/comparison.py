@@ -66,7 +66,7 @@ def _show_rows(store: RunStore, rows: list[Compared]) -> None:
         st.multiselect(texts.PARENTS, names, format_func=names.__getitem__, **options)
     shown = [row for row in rows if not parents or row.parent in parents]
     for dataset, own in comparison.by_dataset(shown).items():
-        answer.markdown(f"**{images_label(dataset)}** · {common.plain(answers.sentence(own, latest))}")
+        answer.markdown(f"**{common.plain(images_label(dataset))}** · {common.plain(answers.sentence(own, latest))}")
         for said in answers.answers_over_seeds(own, latest):
             answer.markdown(f"- {common.plain(said)}")
     with charts:
@@ -101,7 +101,7 @@ def _show_charts(rows: Sequence[Compared], losses: Losses, latest: bool, sort: S
         st.markdown(key, width="content")
     for dataset, own in drawn.items():
         if len(drawn) > 1:
-            st.header(images_label(dataset))
+            st.header(common.plain(images_label(dataset)))
         _show_dataset(dataset, own, losses, latest, sort)
     if (given := address.get(FOCUS)) and not any(row.run == given for own in drawn.values() for row in own):
         st.error(common.plain(texts.FOCUS_MISSING.format(run=printable(given))), icon=":material/error:")

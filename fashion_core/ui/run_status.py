@@ -52,7 +52,7 @@ def badge(word: str) -> None:
 
 def images_badge(record: RunRecord) -> None:
     icon, color = BADGES.get(record.config.dataset, _ADDED)
-    st.badge(images_label(record.images), icon=icon, color=color)
+    st.badge(common.plain(images_label(record.images)), icon=icon, color=color)
 
 
 def run_links(run: Run) -> None:

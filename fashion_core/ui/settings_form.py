@@ -77,7 +77,8 @@ def value_text(setting: str, value: str | float) -> str:
 
 def show_settings(config: TrainConfig) -> None:
     """All settings of a run but its name, as a small table; in three columns where there is room."""
-    shown = {one.label: value_text(one.name, getattr(config, one.name)) for one in settings() if one.name != "name"}
+    own = [one for one in settings() if one.name != "name"]
+    shown = {one.label: common.plain(value_text(one.name, getattr(config, one.name))) for one in own}
     size = -(-len(shown) // _TABLE_COLUMNS)
     for at, column in enumerate(st.columns(_TABLE_COLUMNS)):
         part = dict([*shown.items()][at * size : (at + 1) * size])

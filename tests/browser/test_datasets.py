@@ -65,12 +65,13 @@ def test_zip_is_previewed_added_trained_on_evaluated_and_transferred(alone: Serv
     expect(page.get_by_text(re.compile("^shoes was added: "))).to_be_visible()
     assert describe("shoes").classes == tuple(sorted(COLOURS))
 
+    expect(page.get_by_text(str(folder_of("shoes")))).to_be_visible()
     expect(add).to_be_disabled()
-    open_page(page, f"{alone.url}/train")
+    expect(page.get_by_label("Name", exact=True).last).to_have_value("")
+    expect(page.get_by_text("photos.zip")).to_have_count(0)
+    expect(page.get_by_role("combobox", name="Dataset", exact=True)).to_have_value("shoes")
     expect_settled(page)
-    page.get_by_role("combobox", name="Dataset").click()
-    page.get_by_role("option", name="shoes").click()
-    expect_settled(page)
+    page.get_by_role("combobox", name="Model").scroll_into_view_if_needed()  # scrolling would close its list
     page.get_by_role("combobox", name="Model").click()
     page.get_by_role("option", name="lenet").click()
     expect(page.get_by_text("LeNet-5 with ReLU and max pooling.")).to_be_visible()

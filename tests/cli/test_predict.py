@@ -74,8 +74,9 @@ def test_what_a_file_does_not_tell_is_assumed_aloud_unless_it_is_said(
 ) -> None:
     export.export(run, 0, "weights", tmp_path / "weights.pth")
     out, err = printed(capsys, "predict", tmp_path / "weights.pth", garments[0])
-    assert "pixels unit assumed; change that with --pixels" in err
-    raw, err = printed(capsys, "predict", tmp_path / "weights.pth", garments[0], "--pixels", "raw")
+    assert "dataset synthetic, pixels unit assumed; change that with --dataset, --pixels" in err
+    said = ("--dataset", "synthetic", "--pixels", "raw")
+    raw, err = printed(capsys, "predict", tmp_path / "weights.pth", garments[0], *said)
     assert err == ""
     assert raw != out
 

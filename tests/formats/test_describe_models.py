@@ -134,7 +134,7 @@ def test_all_files_beside_the_module_that_it_imports_are_told(zoo: Answer) -> No
 
 
 def test_answer_survives_as_json(zoo: Answer) -> None:
-    """Infinite numbers, texts and tuples among the settings too."""
+    """Texts and tuples among the settings too."""
     assert Answer.model_validate_json(zoo.model_dump_json()).sha256 == zoo.sha256
     again = Answer.model_validate_json(zoo.model_dump_json())
     for name, info in zoo.models.items():

@@ -200,7 +200,7 @@ def test_dataset_that_is_not_known_here_counts_as_not_said(store: RunStore, tmp_
     assert "assumed dataset synthetic and pixels unit" in back.labels.notes
 
 
-@pytest.mark.parametrize("metadata", ["{", "[]", '{"epoch": 3}', f'{{"a": "{"x" * 20_000}"}}'], ids=len)
+@pytest.mark.parametrize("metadata", ["{", "[]", '{"epoch": 3}', f'{{"a": "{"x" * 2_200_000}"}}'], ids=len)
 def test_metadata_of_a_program_that_this_app_did_not_write_is_refused(
     tmp_path: Path, metadata: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,8 +11,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from fashion_core.charts.files import sizes_sentence
 from fashion_core.data.description import BUILT_IN
-from fashion_core.errors import ModelError, RefusedFileError
+from fashion_core.errors import ConfigError, ModelError, RefusedFileError
 from fashion_core.formats import export
 from fashion_core.formats.import_file import import_file
 from fashion_core.formats.inspect import inspect
@@ -228,12 +229,30 @@ def test_weights_alone_are_of_the_first_that_fits_and_that_is_told(runs: Trained
     assert found.notes == ("It does not say whether it is flat, flat-half, negative or 5 more: flat is used.",)
 
 
+def test_weights_alone_come_in_as_the_model_that_is_asked_for(zoo: RunStore, runs: Trained, tmp_path: Path) -> None:
+    export.export(runs["negative"], 0, "weights", tmp_path / "w.pth")
+    copy = import_file(zoo, tmp_path / "w.pth", "w.pth", {"model": "negative"})
+    assert torch.equal(logits_of(load(copy.checkpoint_path(0)).model), logits_of_run(runs["negative"]))
+    assert load(copy.original_path).model_name == "negative"
+    with pytest.raises(ConfigError, match=r"^Its weights are those of flat, not of lenet: leave the model away\.$"):
+        import_file(zoo, tmp_path / "w.pth", "w.pth", {"model": "lenet"})
+
+
+def test_comparison_of_formats_says_which_a_model_can_not_have(runs: Trained) -> None:
+    found = export.compare_formats(runs["unpicklable"], 0)
+    assert [row["format"] for row in found["formats"]] == ["weights", "checkpoint", "safetensors", "pt2"]
+    assert {row["difference"] for row in found["formats"]} == {0.0}
+    assert list(found["left_out"]) == ["model"]
+    assert sizes_sentence(found, "adam").startswith("**Weights only take ")
+    assert "pt2" in export.compare_formats(runs["branching"], 0)["left_out"]
+
+
 @pytest.mark.parametrize(
     ("model", "format", "told"),
     [
         ("unpicklable", "model", "unpicklable can't be saved as a whole model: it can't be pickled: AttributeError"),
         ("hooked", "model", "hooked can't be saved as a whole model: zoo.Hooked carries hooks"),
-        ("keeping", "model", "keeping can't be saved as a whole model: zoo.Keeping.about is more than numbers"),
+        ("keeping", "model", "keeping can't be saved as a whole model: zoo.Keeping.about is more than finite numbers"),
         ("branching", "pt2", "branching can't be exported as a program (.pt2): GuardOnDataDependentSymNode: Could not"),
     ],
 )

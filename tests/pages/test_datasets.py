@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
+from fashion_core.access import audit
 from fashion_core.cli.main import main
 from fashion_core.config import Shape
 from fashion_core.data.description import FILE, folder_of
@@ -16,7 +18,7 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
 from tests.support.commands import Capture
 from tests.support.datasets import add_dataset
-from tests.support.pages import open_page, widget, words
+from tests.support.pages import dashboard, labels, open_page, press, widget, words
 from tests.support.runs import trained
 
 MARKDOWN = "**kind** ![0](http://example.org/0.png)"
@@ -54,6 +56,46 @@ def test_form_offers_added_datasets_by_their_labels_and_takes_their_form(store: 
     assert not app.exception
     assert 'batches.load("many")' in app.code[0].value
     assert "inputs = 3 * 8 * 8" in app.code[0].value
+
+
+def adding() -> AppTest:
+    app = dashboard("train")
+    app.session_state["add data"] = True  # its expander is open
+    return app.run()
+
+
+def asked_to_remove() -> AppTest:
+    def script() -> None:
+        from fashion_core.runs.store import RunStore
+        from fashion_core.ui.data.remove import ask_to_remove
+
+        ask_to_remove(RunStore(), "many")
+
+    return AppTest.from_function(script).run()
+
+
+def test_dataset_is_removed_once_it_was_said_what_uses_it_and_confirmed(store: RunStore, run: Run) -> None:
+    app = asked_to_remove()
+    assert app.warning[0].value.startswith("1 run was trained on it: it stays")
+    assert app.button[0].disabled
+    app.checkbox[0].check().run()
+    assert folder_of("many").exists()
+    press(app, "Remove")
+    assert not folder_of("many").exists()
+    assert [entry.what for entry in audit.read(store.root)] == ["remove data"]
+
+
+def test_dataset_that_nothing_uses_needs_no_more_than_a_click_to_be_removed(store: RunStore) -> None:
+    app = asked_to_remove()
+    assert not app.warning
+    press(app, "Remove")
+    assert not folder_of("many").exists()
+
+
+def test_removal_is_offered_for_datasets_that_were_added_alone(store: RunStore) -> None:
+    assert list(widget(adding(), "Datasets that were added").options) == ["Many"]
+    shutil.rmtree(folder_of("many"))
+    assert "Remove…" not in labels(adding())
 
 
 def test_model_that_is_large_for_a_dataset_is_told_before_it_is_trained(store: RunStore, capsys: Capture) -> None:

@@ -47,6 +47,7 @@ class SavedFile:
     checksum: tuple[bytes, str] | None = None  # a description and the SHA-256 of it and the numbers, if no part has one
     records: int = 0  # that its pickle makes, whether or not they are part of the content
     has_checksums: bool = False  # whether its members have some
+    model: str | None = None  # which it is, as whoever asks knows where the file does not say
     objections: tuple[str, ...] = ()  # what speaks against using it, as far as reading it showed
 
     @cached_property

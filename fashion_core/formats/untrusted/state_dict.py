@@ -18,16 +18,14 @@ from fashion_core.formats.shapes import matches, nearest_shape, shape_of
 from fashion_core.formats.untrusted.blueprints import (
     BUFFERS,
     COUNTER,
-    OWN,
     KnownModel,
-    is_class_of,
     known_models,
     sizes_of,
 )
 from fashion_core.formats.untrusted.saved_file import SavedFile
 from fashion_core.formats.untrusted.search import WRAPPERS, Contents, FoundTensor, Keys, parts_of
 from fashion_core.formats.untrusted.values import Record, SavedTensor, listed
-from fashion_core.formats.whole_model import is_whole
+from fashion_core.formats.whole_model import unlikeness
 from fashion_core.models import sources
 from fashion_core.models.layers import Sizes
 from fashion_core.runs.run import record_of
@@ -168,8 +166,7 @@ def _shared(at: dict[Parts, FoundTensor], known: Sequence[KnownModel]) -> Iterat
 def models_of(file: SavedFile) -> list[KnownModel]:
     """The models that its weights may belong to, the one that it is said to be first."""
     said = named_model(file)
-    known = [*OWN.values()] if said in OWN else known_models(*_shapes(file))
-    return sorted(known, key=lambda model: model.name != said)
+    return sorted(known_models(*_shapes(file)), key=lambda model: model.name != said)
 
 
 def _shapes(file: SavedFile) -> Iterator[Shape]:
@@ -183,9 +180,10 @@ def _shapes(file: SavedFile) -> Iterator[Shape]:
 
 
 def named_model(file: SavedFile) -> str | None:
-    """What the file calls its model, or the run whose file it is where a team's models may look the same."""
+    """What the file calls its model, or who asks, or the run whose file it is: a team's models may look the same."""
     config = file.content.get("config") if isinstance(file.content, dict) else None
     said = config.get("model") if isinstance(config, dict) else file.metadata.get("model")
+    said = file.model if said is None else said
     record = record_of(file.path) if said is None and sources.named() else None
     said = record.config.model if record else said
     is_name = isinstance(said, str) and len(said) <= LONGEST_MODEL_NAME and re.fullmatch(MODEL_NAME, said)
@@ -219,18 +217,11 @@ def _distinct(fitting: Iterable[Weights], said: object) -> Iterable[Weights]:
 def _likest(fitting: list[Weights], said: object) -> Weights:
     if len(fitting) == 1:
         return fitting[0]
-    first, *rest = sorted(fitting, key=_unlikeness)
-    others = dict.fromkeys(one.model for one in rest if one.model and _unlikeness(one) == _unlikeness(first))
+    unlike = {id(one): unlikeness(one.root, one.known, one.shape) for one in fitting}
+    first, *rest = sorted(fitting, key=lambda one: unlike[id(one)])
+    others = dict.fromkeys(one.model for one in rest if one.model and unlike[id(one)] == unlike[id(first)])
     others.pop(str(first.model), None)  # for images of another shape
     return first if first.model == said else replace(first, others=tuple(others))
-
-
-def _unlikeness(weights: Weights) -> int:
-    """0 unless the file holds a whole model with other settings, or of another class."""
-    root, known = weights.root, weights.known
-    if root is None or known is None or weights.shape is None:
-        return 0
-    return 2 - is_class_of(root.name, known) - is_whole(root, known.name, weights.shape)
 
 
 def _rank(weights: Weights) -> list[int]:

@@ -25,6 +25,7 @@ from fashion_core.runs import processes
 FOLDER: Final = ".models"  # of the store
 _ANSWER_SECONDS: Final = 60.0
 _AGAIN_SECONDS: Final = 60.0
+_MOST_KEPT: Final = 100
 _answers: Cache[tuple[Answer, float]] = Cache(256)  # and when each was given
 _digests: Cache[str] = Cache(1024)
 
@@ -100,7 +101,15 @@ def _ask(source: Source, shape: Shape, seconds: float) -> Answer:
     with suppress(DiskError):  # then it is asked again
         kept.parent.mkdir(parents=True, exist_ok=True)
         files.write_json(kept, said)
+        _forget_oldest(kept.parent)
     return found
+
+
+def _forget_oldest(folder: Path) -> None:
+    """Keep few: a stranger's files may be of any shape."""
+    with files.disk_errors(folder):
+        for old in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-_MOST_KEPT]:
+            old.unlink(missing_ok=True)
 
 
 def _text(shape: Shape) -> str:

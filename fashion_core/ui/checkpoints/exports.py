@@ -43,6 +43,8 @@ def show_five_ways(chosen: saved_file.Chosen) -> None:
         files.formats_frame(measured, keeps), hide_index=True, column_config=style, alt=texts.FORMATS_TABLE_ALT
     )
     st.caption(texts.OUTPUTS[measured["what"]].format(images=measured["images"]))
+    for problem in measured["left_out"].values():
+        st.caption(common.plain(problem))
     if st.button(texts.MEASURE_AGAIN, icon=":material/refresh:"):
         _measured.clear(*asked)
         st.rerun(scope="fragment")

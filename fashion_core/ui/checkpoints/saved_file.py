@@ -222,7 +222,8 @@ def _show_numbers(found: inspect.Inspection, optimizer: str) -> None:
     container = texts.CHECKSUMMED if found.has_checksum else texts.NOT_CHECKSUMMED
     about = [found.format, container.format(container=found.container)]
     if said := found.trained_on:
-        about.append(texts.TRAINED_ON_PIXELS.format(dataset=images_label(said["dataset"]), pixels=said["pixels"]))
+        dataset = common.plain(images_label(said["dataset"]))
+        about.append(texts.TRAINED_ON_PIXELS.format(dataset=dataset, pixels=said["pixels"]))
     about.append(texts.DIGEST.format(digest=found.sha256) if found.sha256 else texts.NO_DIGEST)
     st.caption(" · ".join(about))
 

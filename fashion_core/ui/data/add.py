@@ -11,15 +11,18 @@ import streamlit as st
 from fashion_core.access.gate import forget_upload
 from fashion_core.config import FITS
 from fashion_core.data import fashion_mnist
+from fashion_core.data.description import folder_of, names
 from fashion_core.data.report import Finding, Report
 from fashion_core.data.request import AddRequest
 from fashion_core.errors import DataError, printable
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login
-from fashion_core.ui.data import child, texts
+from fashion_core.ui.data import child, remove, texts
 from fashion_core.ui.server import uploads
 
 _PREVIEWED = "previewed dataset"
+_JUST_ADDED = "dataset that was just added"
+_ADDED = "how many datasets were added"
 _KINDS = [".zip", ".npz", ".parquet"]
 _SAMPLE = 56  # pixels of the screen
 
@@ -36,11 +39,21 @@ def show(store: RunStore) -> None:
             return
         with common.problems_shown():
             _ask_and_add(store)
+        with common.problems_shown():
+            remove.show(store)
+
+
+def begin_with_added(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Let the form of this prefix begin with the dataset that was just added: its widget takes it from the session."""
+    if name := st.session_state.pop(_JUST_ADDED, None):
+        st.session_state[f"{prefix}dataset"] = name
+        return {**values, "dataset": names()[0]}  # or Streamlit would warn of two beginnings
+    return values
 
 
 def _ask_and_add(store: RunStore) -> None:
-    upload = st.file_uploader(texts.FILE, _KINDS, key="dataset file")
-    named = st.text_input(texts.PATH, placeholder=texts.PATH_HINT, key="dataset path").strip()
+    upload = st.file_uploader(texts.FILE, _KINDS, key=_key("file"))
+    named = st.text_input(texts.PATH, placeholder=texts.PATH_HINT, key=_key("path")).strip()
     request = replace(_ask_request(), called=printable(upload.name) if upload else "")
     source = _source(store, upload, named)
     with st.container(horizontal=True):
@@ -59,12 +72,20 @@ def _ask_and_add(store: RunStore) -> None:
             added = login.actions(store).add_dataset(source, request, progress, child.add).description
         forget_upload(uploads.kept())
         st.session_state.pop(_PREVIEWED)
-        common.tell(texts.ADDED.format(label=common.plain(added.label), train=added.train, test=added.test))
+        st.session_state[_JUST_ADDED] = added.name
+        st.session_state[_ADDED] = st.session_state.get(_ADDED, 0) + 1
+        label, folder = map(common.plain, (added.label, str(folder_of(added.name))))
+        common.tell(texts.ADDED.format(label=label, train=added.train, test=added.test, folder=folder))
         st.rerun()
     if is_shown and previewed[1]:
         _show_preview(previewed[1])
     else:
         st.caption(texts.PREVIEW_FIRST)
+
+
+def _key(name: str) -> str:
+    """Another one after each dataset that was added: then the form is empty again."""
+    return f"dataset {name} {st.session_state.get(_ADDED, 0)}"
 
 
 def _source(store: RunStore, upload: Any, named: str) -> str | None:
@@ -85,13 +106,11 @@ def _under_data(named: str) -> str:
 
 def _ask_request() -> AddRequest:
     with st.container(horizontal=True):
-        name = st.text_input(texts.NAME, help=texts.NAME_HELP, key="dataset name", width=200)
-        label = st.text_input(texts.LABEL, placeholder=texts.LABEL_HINT, key="dataset label", width=260)
-        size = st.number_input(
-            texts.SIZE, value=None, step=1, placeholder=texts.SIZE_HINT, key="dataset size", width=170
-        )
-        colours = st.selectbox(texts.COLOURS, texts.COLOURS_OF, key="dataset colours", width=140)
-        fit = st.selectbox(texts.FIT, FITS, format_func=texts.FITS.__getitem__, key="dataset fit", width=140)
+        name = st.text_input(texts.NAME, help=texts.NAME_HELP, key=_key("name"), width=200)
+        label = st.text_input(texts.LABEL, placeholder=texts.LABEL_HINT, key=_key("label"), width=260)
+        size = st.number_input(texts.SIZE, value=None, step=1, placeholder=texts.SIZE_HINT, key=_key("size"), width=170)
+        colours = st.selectbox(texts.COLOURS, texts.COLOURS_OF, key=_key("colours"), width=140)
+        fit = st.selectbox(texts.FIT, FITS, format_func=texts.FITS.__getitem__, key=_key("fit"), width=140)
     return AddRequest(name.strip(), label, size, texts.COLOURS_OF[colours], fit)
 
 

@@ -26,7 +26,23 @@ READING = "Reading…"
 READ = "{done:,} of {total:,} images"
 NO_SOURCE = "Choose a file, or name one under FASHION_DATA."
 NOT_UNDER_DATA = "{path} is not under FASHION_DATA: name a file or folder in it."
-ADDED = "{label} was added: {train:,} training and {test:,} test images."
+ADDED = (
+    "{label} was added: {train:,} training and {test:,} test images. It is chosen as *Dataset* above, and stands in "
+    "{folder}."
+)
+ADDED_DATASETS = "Datasets that were added"
+REMOVE = "Remove…"
+ASK_REMOVE = "Remove this dataset?"
+REMOVES = "This removes **{label}** and all its images for good."
+USED_BY_ONE = (
+    "{count} run was trained on it: it stays, and can't be continued, resumed or measured without these images."
+)
+USED_BY_MANY = (
+    "{count:,} runs were trained on it: they stay, and can't be continued, resumed or measured without these images."
+)
+SURE_TO_REMOVE = "Remove it even though runs were trained on it"
+REMOVE_IT = "Remove"
+REMOVED = "Removed {name}."
 COUNTS = "{words}: {train:,} training and {test:,} test images"
 COUNT_COLUMNS = ("class", "training", "test")
 COUNTS_TABLE = "Images of each class"

@@ -27,7 +27,7 @@ def show_curves(runs: Sequence[Run]) -> None:
     points = _points(labels)
     for dataset, curves in points.groupby("dataset"):
         label = images_label(str(dataset))
-        st.caption(label)
+        st.caption(common.plain(label))
         chart, alt = overlay_chart(curves).to_dict(), texts.CURVES_CHART.format(dataset=label)
         st.vega_lite_chart(chart, key=f"curves {dataset}", alt=alt)
     if points.empty:

@@ -92,7 +92,7 @@ class Settled(Flat):
 
     def __init__(self, channels: int, height: int, width: int, classes: int) -> None:
         super().__init__(channels, height, width, classes)
-        self.limits, self.names, self.nothing = (float("inf"), -1), ["one", {"two": (2, None)}], None
+        self.limits, self.names, self.nothing = (1.5, -1), ["one", {"two": (2, None)}], None
         self.activation, self.kind, self.use_hooks = functional.relu, nn.Linear, True
         self.steps = [functional.relu, functional.gelu]
         self.shape = torch.Size((channels, height, width))
