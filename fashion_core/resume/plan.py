@@ -41,7 +41,8 @@ def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str
 
 
 def _on_its_dataset(run: Run, asked: dict[str, Any], overrides: Mapping[str, Any]) -> TrainConfig:
-    parent, found = run.record.description, describe(parse_config({"dataset": asked["dataset"]}).dataset)
+    named = parse_config({"dataset": asked["dataset"]}).dataset  # alone: the other sizes are those of the parent's
+    parent, found = run.record.description, describe(named)
     is_another, images = found.sha256 != parent.sha256, asked["train_images"]
     if is_another and "train_images" not in overrides and (images == parent.train or images > found.train):
         asked["train_images"] = 0  # all of the other one, too

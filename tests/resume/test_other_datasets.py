@@ -93,6 +93,11 @@ def test_resume_on_another_dataset_of_the_same_form_takes_all_of_its_images(stor
     assert not child.load_check.comparable
 
 
+def test_resume_on_more_images_may_take_larger_batches_than_the_parent_had_images(store: RunStore, parent: Run) -> None:
+    child = resume(store, parent, 1, 1, dataset="synthetic", batch_size=500)
+    assert (child.record.config.batch_size, child.record.config.images_per_epoch) == (500, 12_000)
+
+
 def test_run_whose_dataset_is_gone_is_listed_and_says_so_before_it_goes_on(store: RunStore, parent: Run) -> None:
     shutil.rmtree(folder_of("shoes"))
     assert parent.record.images == f"shoes-{parent.record.description.sha256[:8]}"
