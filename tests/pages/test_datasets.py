@@ -19,7 +19,7 @@ from fashion_core.ui import common
 from tests.support.commands import Capture
 from tests.support.datasets import add_dataset
 from tests.support.pages import dashboard, labels, open_page, press, widget, words
-from tests.support.runs import trained
+from tests.support.runs import resume, train, trained
 
 MARKDOWN = "**kind** ![0](http://example.org/0.png)"
 PAGES = {
@@ -135,3 +135,17 @@ def test_page_of_a_run_whose_dataset_is_gone_is_whole_or_says_so(run: Run, page:
     assert not app.exception
     assert all("There is no dataset many here" in text for text in said)
     assert bool(said) == (page in ("resume", "predict"))
+
+
+def test_label_that_is_markdown_is_shown_as_it_is(store: RunStore) -> None:
+    description = folder_of("many") / FILE
+    description.write_text(json.dumps({**json.loads(description.read_text()), "label": MARKDOWN}))
+    run = trained(store, dataset="many", train_images=0, batch_size=40, epochs=2)
+    child = resume(store, run, 0, 1)
+    train(child)
+    for page, query in (("train", {"run": run.id}), ("resume", {"run": run.id}), ("checkpoints", {"of": run.id})):
+        app = open_page(page, **query)
+        shown = [one.value for one in (*app.markdown, *app.header, *app.caption)]
+        shown += [value for table in app.table for _, value in table.value.itertuples(index=False)]
+        assert not [text for text in shown if MARKDOWN in str(text)]
+        assert page == "checkpoints" or [text for text in shown if MARKDOWN in as_read(str(text))]

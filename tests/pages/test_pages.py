@@ -20,7 +20,7 @@ from fashion_core.training import torchrun
 from fashion_core.ui import address, common
 from tests.support.commands import Capture, printed
 from tests.support.files import forbid_listing
-from tests.support.pages import dashboard, labels, open_page, press, sent, shown_numbers, texts, widget, words
+from tests.support.pages import as_read, dashboard, labels, open_page, press, sent, shown_numbers, texts, widget, words
 from tests.support.processes import python
 from tests.support.runs import batch_row, config, epoch_row, new_run, resume, set_running, set_state, train, trained
 
@@ -188,7 +188,7 @@ def test_settings_of_a_run_are_a_table_and_fill_the_form_for_another_like_it(sto
     shown = {setting: value for table in app.table for setting, value in table.value.itertuples(index=False)}
     assert {*shown} == {one.label for one in settings()} - {"Name"}
     some = [shown[name] for name in ("Dataset", "Optimizer", "Weight decay", "Training images")]
-    assert some == ["Fashion-MNIST", "adamw", "0.05", "all"]
+    assert [as_read(one) for one in some] == ["Fashion-MNIST", "adamw", "0.05", "all"]
     press(app, "Start another like this")
     assert app.query_params == {"like": run.id}
     assert app.selectbox[0].value == run.id

@@ -328,7 +328,7 @@ def test_run_on_other_images_of_the_same_name_says_that_its_loss_is_of_those(sto
     assert not opened(**query).warning
     on_other_images(run)
     app = opened(**query)
-    assert "synthetic garments (images 1a2b3c4d)" in texts(app)
+    assert "synthetic garments (images 1a2b3c4d)" in words(app)
     assert "the loss above is of its own test images, everything below of those here" in app.warning[0].value
 
 

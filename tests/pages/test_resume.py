@@ -17,7 +17,18 @@ from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore
 from tests.benchmarks.comparison import made_run
 from tests.support.datasets import add_dataset
-from tests.support.pages import filled_in, open_page, press, rows_of_charts, sent, shown_numbers, texts, widget, words
+from tests.support.pages import (
+    as_read,
+    filled_in,
+    open_page,
+    press,
+    rows_of_charts,
+    sent,
+    shown_numbers,
+    texts,
+    widget,
+    words,
+)
 from tests.support.runs import (
     copied,
     finish,
@@ -235,7 +246,7 @@ def test_each_dataset_has_its_own_answer_and_charts(store: RunStore) -> None:
     assert "1 run that was resumed onto another dataset or model is not counted." in shown
     assert shown.count("Grey: resumed onto another dataset or model") == 1
     assert "lower, not counted;" in shown
-    assert [heading.value for heading in app.header] == ["Fashion-MNIST", "synthetic garments"]
+    assert [as_read(heading.value) for heading in app.header] == ["Fashion-MNIST", "synthetic garments"]
     assert len(app.get("vega_lite_chart")) == 4
     assert [list(table.value["dataset"]) for table in app.dataframe] == [["fashion-mnist"], ["synthetic"] * 2]
     assert sorted(app.dataframe[1].value["answer"]) == ["lower", "lower, not counted"]
@@ -247,7 +258,10 @@ def test_other_images_of_the_same_name_are_told_before_the_click_and_drawn_apart
         child = made_run(store, [loss], run, 0)
     on_other_images(child)
     app = open_page("resume", view="Helped")
-    assert [heading.value for heading in app.header] == ["synthetic garments", "synthetic garments (images 1a2b3c4d)"]
+    assert [as_read(heading.value) for heading in app.header] == [
+        "synthetic garments",
+        "synthetic garments (images 1a2b3c4d)",
+    ]
     assert len(app.get("vega_lite_chart")) == 4
     app = open_page("resume", run=on_other_images(parent).id, epoch="1")
     assert "This resumes on images other than those the parent was trained on." in [one.value for one in app.warning]

@@ -101,4 +101,9 @@ def texts(app: AppTest) -> str:
 def words(app: AppTest) -> str:
     """All text of the page as it is read: without escapes and invisible joiners."""
     shown = [*app.header, *app.markdown, *app.caption, *app.error, *app.info, *app.warning, *app.success]
-    return "\n".join(element.value for element in shown).replace("\\", "").replace("\u2060", "")
+    return as_read("\n".join(element.value for element in shown))
+
+
+def as_read(text: str) -> str:
+    """Markdown whose escapes are not shown."""
+    return text.replace("\\", "").replace("\u2060", "")

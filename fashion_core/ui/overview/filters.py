@@ -104,7 +104,7 @@ def number_title(name: str, alone: bool) -> str:
     """The title of a column of ``tables.numbers_by_dataset``, ``alone`` if all runs are of one dataset."""
     number, _, dataset = name.partition(" ")
     templates = texts.NUMBER_COLUMNS if alone else texts.NUMBER_COLUMNS_BY_DATASET
-    return templates[number].format(dataset=common.plain(images_label(dataset)))
+    return templates[number].format(dataset=images_label(dataset))
 
 
 def _ask_order(names: Mapping[str, str]) -> Order:
