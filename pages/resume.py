@@ -107,9 +107,9 @@ def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> No
     asked = [{**overrides, **more} for more in several]
     freeze = resume.ask_freeze(run, asked)
     requests = [plan.ResumeRequest(at, additional, one, freeze=freeze) for at in epochs for one in asked]
-    resume.show_verdicts(run, requests, seeds)
+    can_be_made = resume.show_verdicts(run, requests, seeds)
     datasets = {request.overrides.get("dataset", run.record.config.dataset) for request in requests}
-    ready = all(settings_form.is_ready(store, dataset) for dataset in datasets)
+    ready = can_be_made and all(settings_form.is_ready(store, dataset) for dataset in datasets)
     runs = len(requests) * seeds
     label = counted(runs, texts.START_ONE, texts.START_MANY)
     key = common.press_key(f"go {run.id} {epoch}")

@@ -2,6 +2,7 @@
 
 import pickle
 import random
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -26,6 +27,7 @@ from fashion_core.models.networks import layers
 
 _IMAGES = 2  # what a batch norm needs at least
 _LONGEST_DOC = 300  # characters
+_MOST_SECONDS = 30  # for an import, and for all that is tried with a model
 
 
 def describe(named: str, shape: Shape) -> Answer:
@@ -35,12 +37,32 @@ def describe(named: str, shape: Shape) -> Answer:
     """
     source, version = sources.find(named), metadata.version("torch")
     try:
-        found = team.load(source)
+        with _limited(f"The import of {source.name}"):
+            found = team.load(source)
         with _one_thread():
             infos = {name: _described(name, make, shape) for name, make in found.models.items()}
         return Answer(files=team.digests(source, found.files), torch=version, models=infos)
     except ModelError as error:
         return Answer(problem=str(error), torch=version, files=team.digests(source, team.files_in(source, error)))
+
+
+@contextmanager
+def _limited(what: str) -> Iterator[None]:
+    """End what a team's code does without end. Raises ``ModelError``; where there is no alarm, who asks gives up."""
+
+    def give_up(*_: object) -> None:
+        raise ModelError(f"{what} does not end within {_MOST_SECONDS} s.")
+
+    if not hasattr(signal, "SIGALRM"):
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(_MOST_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @contextmanager
@@ -56,7 +78,7 @@ def _described(name: str, make: Callable[..., Any], shape: Shape) -> ModelInfo:
     described = make.func if isinstance(make, partial) else make
     doc = one_line(" ".join((described.__doc__ or "").split()))[:_LONGEST_DOC]
     try:
-        with team.explained(f"{name} can't be described"):
+        with _limited(f"A step of {name}"), team.explained(f"{name} can't be described"):
             return _tried(name, make, shape, doc)
     except ModelError as error:
         return ModelInfo(problem=str(error), doc=doc)

@@ -11,8 +11,8 @@ from fashion_core.data.description import describe, resolved
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError, cut_middle, printable
 from fashion_core.resume import reasons, texts
 from fashion_core.resume.labels import short_label
-from fashion_core.resume.transfer import Layers, frozen_of, layers_of
-from fashion_core.resume.verdict import Verdict, changes, check_epoch, inspect_checkpoint, judge
+from fashion_core.resume.transfer import Layers, frozen_of, layers_of, saved_sizes
+from fashion_core.resume.verdict import Verdict, changes, check_epoch, has_other_source, inspect_checkpoint, judge
 from fashion_core.runs import queue, team_models, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, Parent, Repeat, Resumption, check_seeds, places_of, seeded_name
@@ -96,12 +96,23 @@ def plan_runs(run: Run, requests: Sequence[ResumeRequest]) -> list[Plan]:
     for request in requests:
         config = resumed_config(run, request.epoch, request.additional, request.overrides)
         environment = torch_process.environment_to_resume(run.record.environment, config)
-        can_be_used = found[request.epoch].kind not in ("damaged", "not usable")
-        layers = layers_of(run.record, config) if can_be_used else None
+        layers = layers_for(run, request.epoch, config, found[request.epoch])
+        can_be_used = layers or found[request.epoch].kind not in ("damaged", "not usable")
         frozen = frozen_of(run, config, layers, request.freeze) if can_be_used else ()
         verdict = judge(found[request.epoch], run.record, config, environment, layers, frozen)
         plans.append(Plan(request.epoch, config, environment, verdict, request.repeat, layers, frozen))
     return plans
+
+
+def layers_for(run: Run, epoch: int, config: TrainConfig, found: Verdict) -> Layers | None:
+    """The layers of a transfer from this checkpoint, which may be one since the source of its model has changed.
+
+    Raises what ``layers_of`` raises, ``DiskError``, ``RefusedFileError``.
+    """
+    other_source = config.model == run.record.config.model and has_other_source(run.record, config)
+    if found.kind == "damaged" or (found.kind == "not usable" and not (found.unfit and other_source)):
+        return None
+    return layers_of(run.record, config, saved_sizes(run.checkpoint_path(epoch)) if other_source else None)
 
 
 def layer_tables(plans: Sequence[Plan]) -> list[tuple[Layers, tuple[str, ...]]]:

@@ -5,14 +5,16 @@ depends on the number of classes, the head, stand for the classes that they were
 have other names.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fashion_core.config import Shape, TrainConfig
 from fashion_core.data.description import MOST_CLASSES, describe, images_here
 from fashion_core.errors import ConfigError, DamagedFileError, ModelError
 from fashion_core.formats.untrusted.blueprints import learned_in, sizes_of
+from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.formats.untrusted.values import listed
 from fashion_core.models.layers import Sizes
 from fashion_core.resume import texts
@@ -106,19 +108,34 @@ def is_transfer(record: RunRecord, config: TrainConfig) -> bool:
     return record.config.model != config.model or record.images != images_here(config.dataset)
 
 
-def layers_of(record: RunRecord, config: TrainConfig) -> Layers | None:
-    """What becomes of each tensor; None unless it ``is_transfer``. Raises ``ConfigError`` if nothing would be kept."""
-    if not is_transfer(record, config):
-        return None
+def layers_of(record: RunRecord, config: TrainConfig, saved: Mapping[str, Sizes] | None = None) -> Layers | None:
+    """What becomes of each tensor; None unless it ``is_transfer`` or ``saved`` has other tensors than the model.
+
+    ``saved`` is what the checkpoint holds, where the model's source has changed since. Raises ``ConfigError`` if
+    nothing would be kept, ``DataError``, ``ModelError``.
+    """
     parent, own = record.description, describe(config.dataset)
-    before, after = sizes_of(record.config.model, parent.shape), sizes_of(config.model, own.shape)
+    after = sizes_of(config.model, own.shape)
+    has_others = saved is not None and dict(saved) != dict(after)
+    if not (has_others or is_transfer(record, config)):
+        return None
+    before = saved if saved is not None else sizes_of(record.config.model, parent.shape)
     other_classes = _head(config.model, own.shape) if parent.classes != own.classes else frozenset()
     rows = [_layer(name, before.get(name), after[name], name in other_classes) for name in after]
     left = [Layer(name, before[name], None, "left behind", "surplus") for name in before if name not in after]
     if not any(row.fate == "kept" for row in rows):
         raise ConfigError(texts.NOTHING_KEPT.format(model=config.model, parent=record.config.model, data=own.in_words))
-    order = [list(learned_in(one.model, shape)) for one, shape in ((record.config, parent.shape), (config, own.shape))]
-    return Layers((*rows, *left), same_order=order[0] == order[1])
+    is_same = saved is None and list(learned_in(record.config.model, parent.shape)) == list(
+        learned_in(config.model, own.shape)
+    )
+    return Layers((*rows, *left), same_order=is_same)
+
+
+def saved_sizes(checkpoint: Path) -> dict[str, Sizes]:
+    """Names and sizes of the weights in a checkpoint of this store. Raises ``RefusedFileError``, ``DiskError``."""
+    content = read_saved_file(checkpoint).content
+    state = content.get("model_state_dict") if isinstance(content, dict) else None
+    return {name: one.shape for name, one in state.items()} if isinstance(state, dict) else {}
 
 
 def _layer(name: str, before: Sizes | None, after: Sizes, is_of_other_classes: bool) -> Layer:

@@ -121,7 +121,7 @@ def judge(
     frozen: Sequence[str] = (),
 ) -> Verdict:
     """The verdict with these settings; ``layers`` are those of a transfer, ``frozen`` what is not trained."""
-    if found.kind in ("damaged", "not usable"):
+    if found.kind == "damaged" or (found.kind == "not usable" and not layers):
         return found
     different = (
         *_different(parent, config, layers),
@@ -143,6 +143,11 @@ def _differently_frozen(
         yield Message(id="no longer frozen", values={"count": len(trained), "tensors": len(own)})
 
 
+def has_other_source(record: RunRecord, config: TrainConfig) -> bool:
+    """Whether the name of its model stands for another source by now. Raises ``DataError``, ``ModelError``."""
+    return record.model_sha256 != team_models.sha256_of(config.model, describe(config.dataset).shape)
+
+
 def _different(record: RunRecord, config: TrainConfig, layers: Layers | None) -> Iterator[Message]:
     parent, changed = record.config, changes(record, config)
     for name, change in changed.items():
@@ -152,8 +157,7 @@ def _different(record: RunRecord, config: TrainConfig, layers: Layers | None) ->
         yield Message(id="fresh optimizer", values={"before": parent.optimizer, "after": config.optimizer})
     elif layers and not layers.same_parameters:
         yield Message(id="fresh state", values={"after": config.optimizer})
-    source = team_models.sha256_of(config.model, describe(config.dataset).shape)
-    if "model" not in changed and record.model_sha256 != source:
+    if "model" not in changed and has_other_source(record, config):
         yield Message(id="model source", values={"model": config.model})
     if "dataset" in changed:
         yield Message(id="other dataset")

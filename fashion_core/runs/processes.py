@@ -173,7 +173,7 @@ def ask(*command: str | bytes, root: Path | None = None, seconds: float = _ANSWE
         with start_errors():
             answer = subprocess.run(whole_command, env=variables, capture_output=True, timeout=seconds)
     except subprocess.TimeoutExpired as error:
-        raise WorkerError(f"torch gave no answer within {seconds:g} s: try again.") from error
+        raise WorkerError(f"there was no answer from a process with torch within {seconds:g} s: try again.") from error
     said = answer.stderr.decode(errors="replace").strip()
     last_line = said.rpartition("\n")[2]  # libraries may have warned before it
     if answer.returncode == 1 and last_line.startswith(_PROBLEM):

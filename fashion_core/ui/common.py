@@ -79,8 +79,9 @@ def refresh_page() -> None:
 
 
 def sentence(error: FashionError | str) -> str:
-    """The error's text with a capital, safe to show: nothing in it is read as Markdown."""
-    return plain(str(error)[:1].upper() + str(error)[1:])
+    """The error's text with a capital unless a name begins it, safe to show: nothing in it is read as Markdown."""
+    first, _, _ = str(error).partition(" ")
+    return plain(str(error)[:1].upper() + str(error)[1:] if first.isalpha() else str(error))
 
 
 def plain(text: str) -> str:

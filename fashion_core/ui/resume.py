@@ -21,7 +21,7 @@ from fashion_core.errors import (
 )
 from fashion_core.resume import answers, bitwise, comparison, plan, reasons, verdict
 from fashion_core.resume.texts import LAYER_COLUMNS, SAME_SETTINGS
-from fashion_core.resume.transfer import Layers, frozen_of, layers_of, trained_beside
+from fashion_core.resume.transfer import Layers, frozen_of, trained_beside
 from fashion_core.runs import tables, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES, Resumption
@@ -46,7 +46,9 @@ def _is_transfer(run: Run, overrides: Mapping[str, Any]) -> bool:
     return False
 
 
-def show_verdicts(run: Run, requests: list[plan.ResumeRequest], seeds: int) -> None:
+def show_verdicts(run: Run, requests: list[plan.ResumeRequest], seeds: int) -> bool:
+    """Show what each request will produce, or why it can't be planned; return whether it can be."""
+    plans: list[plan.Plan] = []
     with common.problems_shown():
         with st.spinner(texts.CHECKING):
             plans = plan.plan_runs(run, plan.with_seeds(run, requests, seeds))
@@ -69,6 +71,7 @@ def show_verdicts(run: Run, requests: list[plan.ResumeRequest], seeds: int) -> N
         for planned in plans:
             torch_process.check_processes(planned.config)
         settings_form.show_cautions((planned.config.precision, planned.environment.device) for planned in plans)
+    return bool(plans)
 
 
 def _show_plan(run: Run, planned: plan.Plan) -> None:
@@ -105,7 +108,7 @@ def show_script(run: Run, request: plan.ResumeRequest) -> None:
 
 
 def _as_script_resumes(run: Run, request: plan.ResumeRequest, config: TrainConfig) -> scripts.Resumed:
-    layers = layers_of(run.record, config)
+    layers = plan.layers_for(run, request.epoch, config, verdict.inspect_checkpoint(run, request.epoch))
     has_optimizer = verdict.carries_optimizer(run, request.epoch) and (layers is None or layers.same_parameters)
     return scripts.Resumed(
         checkpoint=run.checkpoint_path(request.epoch),

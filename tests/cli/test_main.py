@@ -45,7 +45,7 @@ SMALL = ("--train-images", "500", "--device", "cpu", "--threads", "1")
             "There is no dataset cifar here: choose one of synthetic, fashion-mnist, or add it (again) with "
             "`data add`.",
         ),
-        (("--model", "vgg"), "There is no model vgg here: choose one of mlp, cnn, resnet18, or start the server with"),
+        (("--model", "vgg"), "There is no model vgg here: choose one of mlp, cnn, resnet18, or set FASHION_MODELS to"),
         (("--dataset", "../up"), "Dataset should be a name such as my-dataset, not"),
         (("--dataset", "fashion-mnist"), "Fashion-MNIST is not in "),
         (("--name", "a\nb"), "Name should be one line of printable characters, not 'a\\nb'."),

@@ -18,7 +18,7 @@ from fashion_core.runs.store import RunStore
 from fashion_core.ui import common
 from tests.support.commands import Capture
 from tests.support.datasets import add_dataset
-from tests.support.pages import dashboard, labels, open_page, press, widget, words
+from tests.support.pages import as_read, dashboard, labels, open_page, press, widget, words
 from tests.support.runs import resume, train, trained
 
 MARKDOWN = "**kind** ![0](http://example.org/0.png)"

@@ -96,8 +96,8 @@ def _check_fits(file: SavedFile, weights: Weights) -> tuple[str, Shape]:
     """Return the model that the weights fit. Raises ``RefusedFileError`` that says which layers differ, and how."""
     unfit = UnfitFileError if file.records == 0 else RefusedFileError  # objects may hide more than they show
     if weights.model is None or weights.shape is None:
-        if (said := named_model(file)) and said not in (here := _names(models_of(file))):
-            raise unfit(f"its model is {said}, which is not here: there are {listed(here, 9)}")
+        if (said := named_model(file)) and said not in _names(models_of(file)):
+            raise unfit(f"its model is {said}, which is not here: set FASHION_MODELS to the module that lists it")
         nearest, phrases = differences(file)
         of_none = f"those of none of {listed(_names(models_of(file)), 9)}: it has"
         of_which = f"not those of {nearest}:" if nearest else of_none

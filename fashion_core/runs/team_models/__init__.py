@@ -42,7 +42,7 @@ def found(name: str, shape: Shape = FASHION) -> tuple[Source, Answer]:
         if name in answer_of_it.models:
             return sources.find(module), answer_of_it
     why = next((one.problem for one in said.values() if one.problem), None)
-    here = f"choose one of {', '.join(names())}, or start the server with {sources.VARIABLE} set to what lists it"
+    here = f"choose one of {', '.join(names())}, or set {sources.VARIABLE} to the module that lists it"
     raise ModelError(why or f"There is no model {name} here: {here}.")
 
 

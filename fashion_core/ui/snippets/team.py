@@ -7,6 +7,7 @@ from typing import Final
 from fashion_core.config import MODEL_LABELS, Shape
 from fashion_core.errors import ModelError
 from fashion_core.formats.untrusted.blueprints import blueprint
+from fashion_core.models.sources import Source
 from fashion_core.runs import team_models
 
 _MUST_BE_IMPORTABLE: Final = "# must be importable: keep {file} beside this script, or install it"
@@ -24,7 +25,7 @@ def building_lines(model: str, shape: Shape) -> str:
         return f"# {error}\nmodel = ..."
     parts = ", ".join(f"{part}={getattr(shape, part)}" for part in info.takes)
     return (
-        f"from {source.module} import MODELS  {_MUST_BE_IMPORTABLE.format(file=source.path.name)}\n\n"
+        f"from {source.module} import MODELS  {_MUST_BE_IMPORTABLE.format(file=_beside(source))}\n\n"
         f'model = MODELS["{model}"]({parts})'
     )
 
@@ -41,9 +42,15 @@ def allowing_lines(model: str, shape: Shape, class_path: str | None) -> str:
     settings = [value for _, layer in whole.named_layers() for value in layer.settings.values()]
     functions = [one for one in settings if isinstance(one, str) and _module(one) and _is_known(one, modules)]
     entries = [_entry(name, own, named) for name in dict.fromkeys((*classes, *functions))]
-    told = _MUST_BE_IMPORTABLE.format(file=source.path.name)
+    told = _MUST_BE_IMPORTABLE.format(file=_beside(source))
     imports = [f"import {module}" + (f"  {told}" if module == own else "") for module in modules]
     return "\n".join([*imports, "", "classes = [", *(f"    {entry}," for entry in entries), "]"])
+
+
+def _beside(source: Source) -> str:
+    """What has to lie beside a script: the file, or the whole package."""
+    package, _, module = source.module.partition(".")
+    return f"{package}/" if module else source.path.name
 
 
 def _module(path: str) -> str:

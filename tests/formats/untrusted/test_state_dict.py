@@ -277,7 +277,7 @@ def test_prediction_uses_the_weights_that_are_chosen_and_says_so(tmp_path: Path,
     picture = Image.new("L", (28, 28))
     picture.paste(200, (6, 6, 22, 22))
     picture.save(tmp_path / "grey.png")
-    arguments = (tmp_path / "grey.png", "--pixels", "unit", "--json")
+    arguments = (tmp_path / "grey.png", "--dataset", "synthetic", "--pixels", "unit", "--json")
     out, said = printed(capsys, "predict", tmp_path / "both", *arguments, "--weights", "ema")
     assert out == printed(capsys, "predict", tmp_path / "second", *arguments)[0]
     assert out != printed(capsys, "predict", tmp_path / "both", *arguments)[0]
