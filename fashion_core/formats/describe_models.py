@@ -30,34 +30,35 @@ _LONGEST_DOC = 300  # characters
 _MOST_SECONDS = 30  # for an import, and for all that is tried with a model
 
 
-def describe(named: str, shape: Shape) -> Answer:
+def describe(named: str, shape: Shape, seconds: int = _MOST_SECONDS) -> Answer:
     """Import a module and describe its models for this shape; what is wrong with it or with one of them is told.
 
+    The import, and all that is tried with one model, may each take so many ``seconds``.
     Raises ``ModelError`` if there is no such module.
     """
     source, version = sources.find(named), metadata.version("torch")
     try:
-        with _limited(f"The import of {source.name}"):
+        with _limited(f"The import of {source.name}", seconds):
             found = team.load(source)
         with _one_thread():
-            infos = {name: _described(name, make, shape) for name, make in found.models.items()}
+            infos = {name: _described(name, make, shape, seconds) for name, make in found.models.items()}
         return Answer(files=team.digests(source, found.files), torch=version, models=infos)
     except ModelError as error:
         return Answer(problem=str(error), torch=version, files=team.digests(source, team.files_in(source, error)))
 
 
 @contextmanager
-def _limited(what: str) -> Iterator[None]:
+def _limited(what: str, seconds: int) -> Iterator[None]:
     """End what a team's code does without end. Raises ``ModelError``; where there is no alarm, who asks gives up."""
 
     def give_up(*_: object) -> None:
-        raise ModelError(f"{what} does not end within {_MOST_SECONDS} s.")
+        raise ModelError(f"{what} does not end within {seconds} s.")
 
     if not hasattr(signal, "SIGALRM"):
         yield
         return
     before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(_MOST_SECONDS)
+    signal.alarm(seconds)
     try:
         yield
     finally:
@@ -74,11 +75,11 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def _described(name: str, make: Callable[..., Any], shape: Shape) -> ModelInfo:
+def _described(name: str, make: Callable[..., Any], shape: Shape, seconds: int) -> ModelInfo:
     described = make.func if isinstance(make, partial) else make
     doc = one_line(" ".join((described.__doc__ or "").split()))[:_LONGEST_DOC]
     try:
-        with _limited(f"A step of {name}"), team.explained(f"{name} can't be described"):
+        with _limited(f"A step of {name}", seconds), team.explained(f"{name} can't be described"):
             return _tried(name, make, shape, doc)
     except ModelError as error:
         return ModelInfo(problem=str(error), doc=doc)

@@ -9,6 +9,7 @@ from fashion_core.config import FASHION, Shape
 from fashion_core.formats.describe_models import describe
 from fashion_core.models.layers import Answer, ModelInfo
 from tests.support.processes import ROOT
+from tests.support.team import readme_models
 
 ODD = ROOT / "tests" / "support" / "team" / "odd_models.py"
 ZOO = ODD.with_name("zoo.py")
@@ -149,3 +150,12 @@ def test_model_for_other_images_is_built_for_them(runs: Path) -> None:
     found = describe(str(ZOO), Shape(3, 32, 32, 5))
     assert found.models["lenet"].state["features.0.weight"] == ("float32", (6, 3, 5, 5))
     assert found.models["lenet"].state["head.2.weight"] == ("float32", (5, 84))
+
+
+def test_model_that_does_not_end_harms_no_other(runs: Path, tmp_path: Path) -> None:
+    endless = "class Endless(LeNet):\n    def forward(self, images):\n        while True:\n            pass\n"
+    path = readme_models(tmp_path)
+    path.write_text(f'{path.read_text()}\n\n{endless}\nMODELS["endless"] = Endless\n')
+    found = describe(str(path), FASHION, seconds=1)
+    assert found.models["endless"].problem == "A step of endless does not end within 1 s."
+    assert found.models["lenet"].problem is None

@@ -145,8 +145,7 @@ def test_zero_additional_epochs_is_one_sentence_and_starts_nothing(store: RunSto
     app = open_page("resume", run=parent.id, epoch="1")
     widget(app, "Additional epochs").set_value(0).run()
     assert [error.value for error in app.error] == ["Additional epochs should be at least 1, not 0."]
-    press(app, "Start")
-    assert [run.id for run in store.runs()] == [parent.id]
+    assert next(button for button in app.button if button.label == "Start").disabled
 
 
 @pytest.mark.slow

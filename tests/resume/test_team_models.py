@@ -20,7 +20,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.resume.test_plan import assert_same_epochs_after, load_check, resumption
 from tests.support.exact import KilledError, killed_after, load, same
-from tests.support.processes import wait_until, worker_is_gone
+from tests.support.processes import command_line, wait_until, worker_is_gone
 from tests.support.runs import FEW, After, new_run, resume, set_state, train
 from tests.support.zoo import TEAM, zoo_store
 
@@ -143,7 +143,13 @@ def test_changed_source_is_told_before_a_resume_and_does_not_continue(changeable
         queue.continue_run(store, run)
 
     source.write_text(text.replace("84", "85"))
-    assert plan.plan_runs(run, [ResumeRequest(0, 1, {})])[0].verdict.kind == "not usable"
+    (planned,) = plan.plan_runs(run, [ResumeRequest(0, 1, {})])
+    assert planned.verdict.kind == "transfer"
+    assert planned.layers is not None
+    assert planned.layers.names("new")
+    assert {row.why for row in planned.layers.rows if row.fate == "new"} == {"shape"}
+    done = command_line("resume", run.id, "0", "--epochs", "1")
+    assert (done.returncode, store.runs()[0].state()) == (0, "finished"), done.stderr
 
     source.write_text("MODELS = {")
     with pytest.raises(ModelError, match=r"changeable_models\.py can't be imported: SyntaxError"):
