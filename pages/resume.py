@@ -1,5 +1,6 @@
 """Resume from a checkpoint, and see whether that helped."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -105,8 +106,9 @@ def ask_and_start(store: RunStore, run: Run, epoch: int, saved: list[int]) -> No
     overrides = ask_overrides(run)
     epochs, several = ask_several(run, epoch, labels)
     asked = [{**overrides, **more} for more in several]
-    freeze = resume.ask_freeze(run, asked)
-    requests = [plan.ResumeRequest(at, additional, one, freeze=freeze) for at in epochs for one in asked]
+    requests = [plan.ResumeRequest(at, additional, one) for at in epochs for one in asked]
+    freeze = resume.ask_freeze(run, requests)
+    requests = [replace(request, freeze=freeze) for request in requests]
     can_be_made = resume.show_verdicts(run, requests, seeds)
     datasets = {request.overrides.get("dataset", run.record.config.dataset) for request in requests}
     ready = can_be_made and all(settings_form.is_ready(store, dataset) for dataset in datasets)

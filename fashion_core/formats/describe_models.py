@@ -3,6 +3,7 @@
 import pickle
 import random
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -27,21 +28,25 @@ from fashion_core.models.networks import layers
 
 _IMAGES = 2  # what a batch norm needs at least
 _LONGEST_DOC = 300  # characters
-_MOST_SECONDS = 30  # for an import, and for all that is tried with a model
+_MOST_SECONDS = 45  # less than who asks waits, the start of torch included
 
 
 def describe(named: str, shape: Shape, seconds: int = _MOST_SECONDS) -> Answer:
     """Import a module and describe its models for this shape; what is wrong with it or with one of them is told.
 
-    The import, and all that is tried with one model, may each take so many ``seconds``.
+    All of it may take so many ``seconds``, and each model its share of what is left.
     Raises ``ModelError`` if there is no such module.
     """
     source, version = sources.find(named), metadata.version("torch")
     try:
+        end = time.monotonic() + seconds
         with _limited(f"The import of {source.name}", seconds):
             found = team.load(source)
+        infos: dict[str, ModelInfo] = {}
         with _one_thread():
-            infos = {name: _described(name, make, shape, seconds) for name, make in found.models.items()}
+            for name, make in found.models.items():
+                share = (end - time.monotonic()) / (len(found.models) - len(infos))
+                infos[name] = _described(name, make, shape, max(1, int(share)))
         return Answer(files=team.digests(source, found.files), torch=version, models=infos)
     except ModelError as error:
         return Answer(problem=str(error), torch=version, files=team.digests(source, team.files_in(source, error)))
@@ -71,8 +76,10 @@ def _one_thread() -> Iterator[None]:
     """For two images others cost more than they do."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _described(name: str, make: Callable[..., Any], shape: Shape, seconds: int) -> ModelInfo:

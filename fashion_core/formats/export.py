@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from fashion_core import files
 from fashion_core.config import FASHION, MODEL_LABELS, Shape
 from fashion_core.data import batches
+from fashion_core.data.description import Description
 from fashion_core.errors import DataError, DiskError, ModelError
 from fashion_core.formats import save
 from fashion_core.formats.load import LoadedModel, load
 from fashion_core.formats.untrusted.blueprints import blueprint
 from fashion_core.formats.untrusted.read import PROGRAM_METADATA
 from fashion_core.formats.untrusted.safetensors_reader import OURS, described_by
-from fashion_core.formats.untrusted.saved_file import checksum_of
-from fashion_core.formats.untrusted.validate import DESCRIPTION_KEY
+from fashion_core.formats.untrusted.saved_file import DESCRIPTION_KEY, checksum_of
 from fashion_core.models import team
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
@@ -128,31 +128,34 @@ def compare_formats(run: Run, epoch: int) -> dict[str, Any]:
     except DataError:
         noise = torch.randint(0, 256, (_IMAGES, *loaded.shape[:3]), generator=torch.Generator().manual_seed(0))
         pixels, what = noise.to(torch.uint8), "random pixels"
-    images = batches.scale(pixels, config.pixels, run.record.description)
+    dataset = run.record.description
+    images = batches.scale(pixels, config.pixels, dataset)
     with files.scratch_folder(run.path.parent) as folder:
         rows, left_out = [], {}
         for format, name in EXPORT_NAMES.items():
             try:
-                rows.append(_measure(format, loaded, source, images, folder / name))
+                rows.append(_measure(format, loaded, source, images, folder / name, dataset))
             except ModelError as error:
                 left_out[format] = str(error)
     return {"images": len(images), "what": what, "formats": rows, "left_out": left_out}
 
 
-def _measure(format: ExportFormat, loaded: LoadedModel, source: Path, images: Tensor, path: Path) -> dict[str, Any]:
+def _measure(
+    format: ExportFormat, loaded: LoadedModel, source: Path, images: Tensor, path: Path, dataset: Description
+) -> dict[str, Any]:
     content = save.load_checkpoint(source)
     write = partial(save.save, path, content) if format == "checkpoint" else partial(_write_as, format, loaded, path)
     save_seconds, _ = _timed(write)
     # A program that this process has just written is run; a stranger's never is, only its numbers are read.
-    load_seconds, model = _timed(lambda: _load_again(format, path, loaded.model_name))
+    load_seconds, model = _timed(lambda: _load_again(format, path, loaded.model_name, dataset))
     with torch.inference_mode():
         difference = (model(images) - loaded.model(images)).abs().max().item()
     times = {"save_seconds": save_seconds, "load_seconds": load_seconds}
     return {"format": format, "bytes": path.stat().st_size, **times, "difference": difference}
 
 
-def _load_again(format: ExportFormat, path: Path, model: str) -> nn.Module:
-    return torch.export.load(path).module() if format == "pt2" else load(path, model=model).model
+def _load_again(format: ExportFormat, path: Path, model: str, dataset: Description) -> nn.Module:
+    return torch.export.load(path).module() if format == "pt2" else load(path, dataset=dataset, model=model).model
 
 
 def _timed(call: Callable[[], T]) -> tuple[float, T]:

@@ -18,7 +18,7 @@ from fashion_core.formats import save
 from fashion_core.formats.load import LoadedModel, load
 from fashion_core.formats.shapes import misfit
 from fashion_core.formats.untrusted.optimizer import FROZEN_KEY, family
-from fashion_core.formats.untrusted.validate import DATASET_KEY
+from fashion_core.formats.untrusted.saved_file import DATASET_KEY
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, FileInfo, Labels, SavedFormat, Source, Status
 from fashion_core.runs.store import RunStore

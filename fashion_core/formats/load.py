@@ -52,7 +52,7 @@ def load(
     have. Whatever is wrong with the optimizer, its state alone is left out. Raises ``RefusedFileError`` with the first
     reason against the file, ``DiskError``.
     """
-    file = replace(read_saved_file(path), model=model)
+    file = replace(read_saved_file(path), model=model, shape=dataset.shape if dataset else None)
     name, shape, found = check(file, weights, dataset)
     file.check_numbers()
     check_finite(file, found)

@@ -3,14 +3,14 @@
 import math
 from typing import Final
 
-from fashion_core.config import Shape, TrainConfig, model_label
+from fashion_core.config import MODEL_LABELS, Shape, TrainConfig, model_label
 from fashion_core.formats.untrusted.blueprints import learned_in, sizes_of
 
 _MANY: Final = 20_000_000  # parameters: more than any model has for 28 × 28 images
 _NUMBER_BYTES: Final = 4
 _CAUTION: Final = (
-    "{model} for {height} × {width} {colours} images has {parameters:,} parameters, and each checkpoint takes {size}: "
-    "smaller images make it smaller{instead}."
+    "{model} for {height} × {width} {colours} images has {parameters:,} parameters, and each checkpoint takes {size}"
+    "{advice}."
 )
 
 
@@ -25,7 +25,6 @@ def caution(config: TrainConfig, shape: Shape) -> str | None:
     count = parameters(config.model, shape)
     if count <= _MANY:
         return None
-    instead = "" if parameters("resnet18", shape) > _MANY or config.model == "resnet18" else ", and so does ResNet-18"
     size = f"{count * _NUMBER_BYTES * (1 + _kept_for_each(config)) / 1e9:.1f} GB"
     return _CAUTION.format(
         model=model_label(config.model),
@@ -34,8 +33,15 @@ def caution(config: TrainConfig, shape: Shape) -> str | None:
         colours="grey" if shape.channels == 1 else "colour",
         parameters=count,
         size=size,
-        instead=instead,
+        advice=_advice(config.model, shape),
     )
+
+
+def _advice(model: str, shape: Shape) -> str:
+    if model not in MODEL_LABELS:
+        return ""
+    is_smaller = model != "resnet18" and parameters("resnet18", shape) <= _MANY
+    return ": choose smaller images" + (" or ResNet-18" if is_smaller else "")
 
 
 def _kept_for_each(config: TrainConfig) -> int:

@@ -90,8 +90,8 @@ class Compared:
 
     @property
     def transferred(self) -> bool:
-        """Whether its checkpoint is one of another dataset or model: their losses can't be compared."""
-        return self.changed_dataset or "model" in self.changes
+        """Whether its checkpoint is one of another dataset, model or source: their losses can't be compared."""
+        return self.changed_dataset or "model" in self.changes or self.verdict == "transfer"
 
     def said(self, now: LossNow) -> str:
         """The answer as people read it, beside which stands whether it counts."""

@@ -8,11 +8,11 @@ from typing import Any
 
 from fashion_core.config import MAX_NAME, TrainConfig, parse_config
 from fashion_core.data.description import describe, resolved
-from fashion_core.errors import ConfigError, DamagedFileError, DiskError, cut_middle, printable
+from fashion_core.errors import ConfigError, DamagedFileError, DiskError, FashionError, cut_middle, printable
 from fashion_core.resume import reasons, texts
 from fashion_core.resume.labels import short_label
 from fashion_core.resume.transfer import Layers, frozen_of, layers_of, saved_sizes
-from fashion_core.resume.verdict import Verdict, changes, check_epoch, has_other_source, inspect_checkpoint, judge
+from fashion_core.resume.verdict import Verdict, changes, check_epoch, inspect_checkpoint, judge
 from fashion_core.runs import queue, team_models, torch_process
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Environment, Parent, Repeat, Resumption, check_seeds, places_of, seeded_name
@@ -27,7 +27,7 @@ def planned_epochs(run: Run, epoch: int) -> int:
 def resumed_config(run: Run, epoch: int, additional: int, overrides: Mapping[str, Any]) -> TrainConfig:
     """The parent's settings with the overrides, to train more epochs after this one.
 
-    Raises ``ConfigError``, and ``DataError`` if the dataset is not here.
+    Raises ``ConfigError``, ``DataError`` if the dataset is not here, ``ModelError``.
     """
     parent = run.record.config
     if additional < 1:
@@ -89,7 +89,8 @@ class Plan:
 def plan_runs(run: Run, requests: Sequence[ResumeRequest]) -> list[Plan]:
     """What each request will produce.
 
-    Raises ``RunNotFoundError``, ``ConfigError``, ``DataError``, ``DeviceError``, ``DamagedFileError``, ``DiskError``.
+    Raises ``RunNotFoundError``, ``ConfigError``, ``DataError``, ``DeviceError``, ``ModelError``, ``DamagedFileError``,
+    ``RefusedFileError``, ``DiskError``.
     """
     found = {epoch: inspect_checkpoint(run, epoch) for epoch in dict.fromkeys(request.epoch for request in requests)}
     plans = []
@@ -109,10 +110,18 @@ def layers_for(run: Run, epoch: int, config: TrainConfig, found: Verdict) -> Lay
 
     Raises what ``layers_of`` raises, ``DiskError``, ``RefusedFileError``.
     """
-    other_source = config.model == run.record.config.model and has_other_source(run.record, config)
-    if found.kind == "damaged" or (found.kind == "not usable" and not (found.unfit and other_source)):
+    is_teams = run.record.model_sha256 is not None
+    if found.kind == "damaged" or (found.kind == "not usable" and not (found.unfit and is_teams)):
         return None
-    return layers_of(run.record, config, saved_sizes(run.checkpoint_path(epoch)) if other_source else None)
+    return layers_of(run.record, config, saved_sizes(run.checkpoint_path(epoch)) if is_teams else None)
+
+
+def is_transfer(run: Run, request: ResumeRequest) -> bool:
+    """Whether a request is for another head; not if it can't be planned, of which ``plan_runs`` says why."""
+    with suppress(FashionError):
+        config = resumed_config(run, request.epoch, request.additional, request.overrides)
+        return layers_for(run, request.epoch, config, inspect_checkpoint(run, request.epoch)) is not None
+    return False
 
 
 def layer_tables(plans: Sequence[Plan]) -> list[tuple[Layers, tuple[str, ...]]]:
@@ -138,7 +147,7 @@ def create(store: RunStore, run: Run, requests: Sequence[ResumeRequest], *, here
                 verdict=planned.verdict.kind,
                 reasons=planned.verdict.reasons,
                 group=group,
-                transfer=planned.layers.as_record(bool(planned.frozen)) if planned.layers else None,
+                transfer=planned.layers.as_record() if planned.layers else None,
             )
             parent = Parent(run=run.id, epoch=planned.epoch)
             asked: dict[str, Any] = {"resumption": resumption, "repeat": planned.repeat, "frozen": planned.frozen}

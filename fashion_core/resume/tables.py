@@ -91,6 +91,8 @@ def _heading(row: Compared, parent: str) -> str:
         parts.append(texts.FROM.format(origin=images_label(str(dataset.before))))
     if model := row.changes.get("model"):
         parts.append(texts.FROM.format(origin=model.before))
+    if row.transferred and not (dataset or model):
+        parts.append(texts.OTHER_SOURCE)
     if pixels := row.changes.get("pixels"):
         parts.append(texts.PIXELS.format(pixels=pixels.after))
     return " · ".join(parts if row.parent_exists else [*parts, texts.DELETED])

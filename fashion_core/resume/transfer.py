@@ -67,9 +67,9 @@ class Layers:
         counts = {"kept": len(kept), "count": len(kept) + len(new), "new": len(new), "left": len(left)}
         return Message(id=_TOLD[bool(new), bool(left)], values={**counts, "layers": _layers(new or left)})
 
-    def as_record(self, freeze: bool) -> Transfer:
+    def as_record(self) -> Transfer:
         kept, new, left = self._by_fate()
-        return Transfer(kept=len(kept), new=new, left=left, freeze=freeze)
+        return Transfer(kept=len(kept), new=new, left=left, same_parameters=self.same_parameters)
 
     def _by_fate(self) -> tuple[tuple[str, ...], ...]:
         return self.names("kept"), self.names("new"), self.names("left behind")
@@ -111,8 +111,8 @@ def is_transfer(record: RunRecord, config: TrainConfig) -> bool:
 def layers_of(record: RunRecord, config: TrainConfig, saved: Mapping[str, Sizes] | None = None) -> Layers | None:
     """What becomes of each tensor; None unless it ``is_transfer`` or ``saved`` has other tensors than the model.
 
-    ``saved`` is what the checkpoint holds, where the model's source has changed since. Raises ``ConfigError`` if
-    nothing would be kept, ``DataError``, ``ModelError``.
+    ``saved`` is what the checkpoint of a team's model holds, whose source may have changed since. Raises
+    ``ConfigError`` if nothing would be kept, ``DataError``, ``ModelError``.
     """
     parent, own = record.description, describe(config.dataset)
     after = sizes_of(config.model, own.shape)
@@ -125,10 +125,9 @@ def layers_of(record: RunRecord, config: TrainConfig, saved: Mapping[str, Sizes]
     left = [Layer(name, before[name], None, "left behind", "surplus") for name in before if name not in after]
     if not any(row.fate == "kept" for row in rows):
         raise ConfigError(texts.NOTHING_KEPT.format(model=config.model, parent=record.config.model, data=own.in_words))
-    is_same = saved is None and list(learned_in(record.config.model, parent.shape)) == list(
-        learned_in(config.model, own.shape)
-    )
-    return Layers((*rows, *left), same_order=is_same)
+    learned = learned_in(config.model, own.shape)
+    counted = [*before] if saved is not None else learned_in(record.config.model, parent.shape)
+    return Layers((*rows, *left), same_order=[name for name in counted if name in learned] == [*learned])
 
 
 def saved_sizes(checkpoint: Path) -> dict[str, Sizes]:
@@ -151,27 +150,38 @@ def _head(model: str, shape: Shape) -> frozenset[str]:
     own, other = sizes_of(model, shape), shape.classes + 1 if shape.classes < MOST_CLASSES else shape.classes - 1
     try:
         sizes = sizes_of(model, Shape(*shape[:3], other))
-    except ModelError:  # for this number alone: what gives as many numbers
-        return frozenset(name for name, size in own.items() if size[:1] == (shape.classes,))
+    except ModelError:  # for this number alone: the last layer that gives as many numbers
+        (*_, last) = ["", *(name for name, size in own.items() if size[:1] == (shape.classes,))]
+        return frozenset(name for name in own if name.rpartition(".")[0] == last.rpartition(".")[0])
     return frozenset(name for name, size in own.items() if sizes.get(name, size) != size)
 
 
 def frozen_of(run: Run, config: TrainConfig, layers: Layers | None, freeze: bool | None) -> tuple[str, ...]:
     """The tensors that a resume does not train: what is kept of a transfer but its head, or those of its parent.
 
-    ``freeze`` None does as the parent did. Raises ``ConfigError`` if none can be frozen, ``DamagedFileError``.
+    ``freeze`` None does as the parent did. Raises ``ConfigError`` if none can be frozen, ``DamagedFileError``,
+    ``DataError``, ``ModelError``.
     """
-    before = _frozen_before(run)
+    before = run.record.frozen
     if not (bool(before) if freeze is None else freeze):
         return ()
     if layers is None and before:
+        _check_frozen(run)
         return before
     shape = describe(config.dataset).shape
     kept, head = layers.names("kept") if layers else sizes_of(config.model, shape), _head(config.model, shape)
-    found = tuple(name for name in kept if name not in head)
-    if not found or {*learned_in(config.model, shape)} <= {*found}:
+    learned = {*learned_in(config.model, shape)}
+    found = tuple(name for name in kept if name not in head and (name in learned or not _may_move(name, kept)))
+    if not found or learned <= {*found}:
         raise ConfigError(texts.NOTHING_TO_FREEZE if head else texts.NO_HEAD.format(model=config.model))
     return found
+
+
+def _may_move(buffer: str, names: Collection[str]) -> bool:
+    """Whether a module keeps it that holds others too: its own code runs on while these are trained."""
+    module, _, _ = buffer.rpartition(".")
+    inside = (name.removeprefix(f"{module}.") if module else name for name in names if name.startswith(module))
+    return any("." in name for name in inside)
 
 
 def trained_beside(config: TrainConfig, frozen: Sequence[str]) -> tuple[str, ...]:
@@ -180,8 +190,7 @@ def trained_beside(config: TrainConfig, frozen: Sequence[str]) -> tuple[str, ...
     return tuple(name for name in own if name not in frozen)
 
 
-def _frozen_before(run: Run) -> tuple[str, ...]:
+def _check_frozen(run: Run) -> None:
     record = run.record
     if not {*record.frozen} <= sizes_of(record.config.model, record.description.shape).keys():
         raise DamagedFileError(run.record_path, texts.UNKNOWN_FROZEN)
-    return record.frozen

@@ -112,12 +112,12 @@ class Change(_Stored):
 
 
 class Transfer(_Stored):
-    """What a run took over from a checkpoint of another dataset or model: all its tensors but the ``new`` ones."""
+    """What a run took over from a checkpoint of another dataset, model or source: all its tensors but ``new`` ones."""
 
     kept: int = Field(ge=1)
     new: tuple[_TensorName, ...]
     left: tuple[_TensorName, ...]  # of the checkpoint, which the model has no place for
-    freeze: bool
+    same_parameters: bool  # whether an optimizer's state fits what is trained now
 
 
 class Resumption(_Stored):
@@ -222,7 +222,7 @@ class RunRecord(_Stored):
 
     @property
     def is_transfer(self) -> bool:
-        """Whether it was resumed onto another dataset or model."""
+        """Whether it was resumed onto another dataset or model, or one whose source has other layers by now."""
         return self.resumption is not None and self.resumption.verdict == "transfer"
 
     def check_images(self) -> None:

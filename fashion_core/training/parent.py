@@ -10,7 +10,6 @@ from fashion_core.config import TrainConfig
 from fashion_core.errors import DamagedFileError, LoadCheckError
 from fashion_core.formats import save
 from fashion_core.formats.inspect import inspect
-from fashion_core.formats.untrusted.blueprints import learned_in
 from fashion_core.formats.untrusted.optimizer import frozen_in
 from fashion_core.loops import Evaluation, standard_error
 from fashion_core.runs.run import Run
@@ -29,7 +28,6 @@ class ParentCheckpoint:
         assert parent is not None
         self.run = RunStore(run.path.parent).get(parent.run)
         self.path = self.run.whole_checkpoint(parent.epoch)
-        self.record = run.record
         self.content = save.load_checkpoint(self.path)
         self.config = self.run.record.config
         self.transfer = run.record.resumption.transfer if run.record.resumption else None
@@ -40,8 +38,7 @@ class ParentCheckpoint:
     def _fits(self, config: TrainConfig) -> bool:
         """Whether its optimizer's state can be used, and belongs to the optimizer and the layers of these settings."""
         found = inspect(self.path, numbers=False).optimizer  # as the verdict before the click saw it
-        is_all_kept = self.transfer is None or not (self.transfer.new or self.transfer.left)
-        same_parameters = is_all_kept and _learned(self.run.record) == _learned(self.record)
+        same_parameters = self.transfer is None or self.transfer.same_parameters
         is_usable = found is not None and found.problem is None
         return is_usable and same_parameters and config.optimizer == self.config.optimizer
 
@@ -57,11 +54,6 @@ class ParentCheckpoint:
             model.load_state_dict(found)
         except (KeyError, RuntimeError) as error:
             raise DamagedFileError(self.path, _OTHER_LAYERS) from error
-
-
-def _learned(record: RunRecord) -> list[str]:
-    """The names of the parameters as an optimizer counts them."""
-    return list(learned_in(record.config.model, record.description.shape))
 
 
 def _model(record: RunRecord) -> tuple[str, str | None]:

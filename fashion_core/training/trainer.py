@@ -16,7 +16,7 @@ from fashion_core.data import batches as data
 from fashion_core.errors import DivergedError
 from fashion_core.formats import save
 from fashion_core.formats.untrusted.optimizer import FROZEN_KEY
-from fashion_core.formats.untrusted.validate import DATASET_KEY
+from fashion_core.formats.untrusted.saved_file import DATASET_KEY
 from fashion_core.models import build_model, team
 from fashion_core.runs import metrics, team_models
 from fashion_core.runs.run import Run

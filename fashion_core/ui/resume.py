@@ -1,24 +1,19 @@
 """What resuming looks like: the verdict on a plan, the runs of one click, where a resumed run comes from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from fashion_core.config import TrainConfig
-from fashion_core.data.description import images_here
+from fashion_core.data.description import describe, images_here
 from fashion_core.errors import (
-    ConfigError,
-    DamagedFileError,
-    DataError,
-    DiskError,
-    ModelError,
-    RefusedFileError,
+    FashionError,
     counted,
     printable,
 )
+from fashion_core.formats import model_size
 from fashion_core.resume import answers, bitwise, comparison, plan, reasons, verdict
 from fashion_core.resume.texts import LAYER_COLUMNS, SAME_SETTINGS
 from fashion_core.resume.transfer import Layers, frozen_of, trained_beside
@@ -30,20 +25,12 @@ from fashion_core.ui import address, common, login, run_status, settings_form, t
 from fashion_core.ui.snippets import scripts
 
 
-def ask_freeze(run: Run, overrides: Sequence[Mapping[str, Any]]) -> bool | None:
+def ask_freeze(run: Run, requests: Sequence[plan.ResumeRequest]) -> bool | None:
     """Ask whether to leave what is kept as it is, where one of the resumes is a transfer or its parent did so."""
     frozen = bool(run.record.frozen)
-    if not (frozen or any(_is_transfer(run, one) for one in overrides)):
+    if not (frozen or any(plan.is_transfer(run, one) for one in requests)):
         return None
     return st.toggle(texts.FREEZE, frozen, key=f"freeze {run.id}", help=texts.FREEZE_HELP)
-
-
-def _is_transfer(run: Run, overrides: Mapping[str, Any]) -> bool:
-    config = run.record.config
-    with suppress(DataError, DamagedFileError, DiskError):  # the verdict says what is wrong
-        images = images_here(overrides.get("dataset", config.dataset))
-        return images != run.record.images or overrides.get("model", config.model) != config.model
-    return False
 
 
 def show_verdicts(run: Run, requests: list[plan.ResumeRequest], seeds: int) -> bool:
@@ -70,8 +57,17 @@ def show_verdicts(run: Run, requests: list[plan.ResumeRequest], seeds: int) -> b
             _show_layers(layers, frozen)
         for planned in plans:
             torch_process.check_processes(planned.config)
+        _warn_of_size(plans)
         settings_form.show_cautions((planned.config.precision, planned.environment.device) for planned in plans)
     return bool(plans)
+
+
+def _warn_of_size(plans: Sequence[plan.Plan]) -> None:
+    """Say which models become large; a resume of the same one is as large as its parent."""
+    transfers = [one.config for one in plans if one.layers]
+    for told in dict.fromkeys(model_size.caution(one, describe(one.dataset).shape) for one in transfers):
+        if told:
+            st.warning(told, icon=":material/save:")
 
 
 def _show_plan(run: Run, planned: plan.Plan) -> None:
@@ -99,7 +95,7 @@ def _epochs_text(planned: plan.Plan, one: str = texts.EPOCHS_ONE, many: str = te
 
 
 def show_script(run: Run, request: plan.ResumeRequest) -> None:
-    with suppress(ConfigError, DataError, DamagedFileError, ModelError, RefusedFileError):  # they have been shown above
+    with suppress(FashionError):  # it has been shown above
         config = plan.resumed_config(run, request.epoch, request.additional, request.overrides)
         resumed = _as_script_resumes(run, request, config)
         with st.expander(texts.PLAIN_PYTORCH):

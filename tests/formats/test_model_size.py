@@ -33,7 +33,7 @@ def test_no_model_is_large_for_the_images_of_the_tutorial(model: str) -> None:
 def test_large_model_is_told_with_what_a_checkpoint_takes(settings: dict[str, Any], size: str) -> None:
     assert caution(parse_config({"model": "mlp", **settings}), LARGE) == (
         "NeuralNetwork (MLP) for 256 × 256 colour images has 100,929,029 parameters, and each checkpoint takes "
-        f"{size}: smaller images make it smaller, and so does ResNet-18."
+        f"{size}: choose smaller images or ResNet-18."
     )
 
 

@@ -19,7 +19,7 @@ from fashion_core.formats.inspect import inspect
 from fashion_core.formats.load import load
 from fashion_core.formats.shapes import misfit, shape_of
 from fashion_core.formats.untrusted.blueprints import OWN, sizes_of
-from fashion_core.formats.untrusted.validate import DESCRIPTION_KEY
+from fashion_core.formats.untrusted.saved_file import DESCRIPTION_KEY
 from fashion_core.models import build_model
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat

@@ -11,7 +11,7 @@ import pytest
 from fashion_core.config import parse_config
 from fashion_core.errors import ModelError
 from fashion_core.formats.inspect import inspect
-from fashion_core.resume import plan
+from fashion_core.resume import comparison, plan
 from fashion_core.resume.bitwise import check_bitwise
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.resume.reasons import texts
@@ -150,6 +150,8 @@ def test_changed_source_is_told_before_a_resume_and_does_not_continue(changeable
     assert {row.why for row in planned.layers.rows if row.fate == "new"} == {"shape"}
     done = command_line("resume", run.id, "0", "--epochs", "1")
     assert (done.returncode, store.runs()[0].state()) == (0, "finished"), done.stderr
+    (row,) = [one for one in comparison.compare(store) if one.verdict == "transfer"]
+    assert row.transferred
 
     source.write_text("MODELS = {")
     with pytest.raises(ModelError, match=r"changeable_models\.py can't be imported: SyntaxError"):

@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashion_core import files
+from fashion_core.config import Shape
 from fashion_core.errors import ChangedFileError, RefusedFileError, printable
 from fashion_core.formats.untrusted.search import Contents, search
 from fashion_core.formats.untrusted.values import (
@@ -24,10 +26,13 @@ from fashion_core.formats.untrusted.values import (
     bytes_of,
     count_nodes,
     named_tensors,
+    parse_json,
     tensors_in,
 )
 from fashion_core.formats.untrusted.zip_archive import Archive
 
+DATASET_KEY = "dataset"  # in a checkpoint of this app, where its dataset was added: the description of that
+DESCRIPTION_KEY = "described"  # the same as JSON, in the metadata of formats that hold weights and texts alone
 Container = Literal["zip", "legacy", "safetensors", "pt2"]
 MAX_TENSORS = 8_000  # a ResNet-152 with the two tensors that Adam keeps for each of its parameters has 1,866
 _NUMPY = PLAIN_DTYPES | {"uint16", "uint32", "uint64", "complex64", "complex128"}  # what numpy can show
@@ -47,8 +52,17 @@ class SavedFile:
     checksum: tuple[bytes, str] | None = None  # a description and the SHA-256 of it and the numbers, if no part has one
     records: int = 0  # that its pickle makes, whether or not they are part of the content
     has_checksums: bool = False  # whether its members have some
+    shape: Shape | None = None  # of the images and classes that it is to be used for
     model: str | None = None  # which it is, as whoever asks knows where the file does not say
     objections: tuple[str, ...] = ()  # what speaks against using it, as far as reading it showed
+
+    @property
+    def said_of_dataset(self) -> Any:
+        """What it says of a dataset that was added, as anyone may have written it; None if nothing."""
+        if text := self.metadata.get(DESCRIPTION_KEY):
+            with suppress(RefusedFileError):
+                return parse_json(text.encode(errors="replace"))
+        return self.content.get(DATASET_KEY) if isinstance(self.content, dict) else None
 
     @cached_property
     def contents(self) -> Contents:

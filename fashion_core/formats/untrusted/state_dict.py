@@ -170,10 +170,12 @@ def models_of(file: SavedFile) -> list[KnownModel]:
 
 
 def _shapes(file: SavedFile) -> Iterator[Shape]:
-    """That of the dataset that it says it was trained on, or that its run does: it may not be here any more."""
+    """What it is to be used for, and that of the dataset it was trained on, which may not be here any more."""
+    if file.shape:
+        yield file.shape
     if record := record_of(file.path):
         yield record.description.shape
-    said = file.content.get("dataset") if isinstance(file.content, dict) else None
+    said = file.said_of_dataset
     with suppress(KeyError, TypeError, ValueError):
         if isinstance(said, dict):
             yield checked(Shape(said["channels"], said["height"], said["width"], len(said["classes"])))

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -35,15 +34,13 @@ from fashion_core.formats.untrusted.optimizer import FLOATS, is_plain
 from fashion_core.formats.untrusted.rebuild import PLAIN_NAMES
 from fashion_core.formats.untrusted.saved_file import SavedFile
 from fashion_core.formats.untrusted.state_dict import Weights, differences, find_weights, models_of, named_model
-from fashion_core.formats.untrusted.values import listed, parse_json
+from fashion_core.formats.untrusted.values import listed
 from fashion_core.formats.whole_model import check_whole, records_in
 from fashion_core.runs.schema import Environment
 
 _BECOMES = {"int64": frozenset({"int64", "int32", "int16", "int8", "uint8"}), "float32": FLOATS}
 """The dtypes that become another without a change of any number."""
 OWN_KEYS = ("run", "config", "environment", "measured")  # beside the tutorial's four, for an exact resume
-DATASET_KEY = "dataset"  # beside them too, where it was added: its description
-DESCRIPTION_KEY = "described"  # the same as JSON, in the metadata of formats that hold weights and texts alone
 
 
 def check(file: SavedFile, choice: str | None = None, dataset: Description | None = None) -> tuple[str, Shape, Weights]:
@@ -165,10 +162,7 @@ def own_part(content: Any) -> dict[str, Any]:
 
 def described(file: SavedFile) -> Description | None:
     """What a file of this app says of the dataset that it was trained on, if that was added; else None."""
-    said = file.content.get(DATASET_KEY) if isinstance(file.content, dict) else None
-    if text := file.metadata.get(DESCRIPTION_KEY):
-        with suppress(RefusedFileError):
-            said = parse_json(text.encode(errors="replace"))
+    said = file.said_of_dataset
     if not isinstance(said, dict) or not _may_describe(said):
         return None
     try:

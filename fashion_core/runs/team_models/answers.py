@@ -93,7 +93,7 @@ def _ask(source: Source, shape: Shape, seconds: float) -> Answer:
         said = processes.ask("describe-models", source.name, "--shape", _text(shape), seconds=seconds)
         found = Answer.model_validate(said)
     except WorkerError as error:
-        found = Answer(problem=f"{source.name} can't be used: {error}", torch="")
+        return Answer(problem=f"{source.name} can't be used: {error}", torch="")  # for these images: others may fit
     if found.problem:
         _problems[source.path] = _Problem(before, found, time.monotonic())
         return found
