@@ -113,6 +113,9 @@ def load(source: Source) -> Team:
 
 def _import_file(source: Source) -> ModuleType:
     """Under its own name, by which a whole model is pickled; what lies beside it can be imported, too."""
+    known = sys.modules.get(source.module)
+    if known is not None and known.__file__ == str(source.path):  # another module has imported it
+        return known
     spec = importlib.util.spec_from_file_location(source.module, source.path)
     assert spec is not None
     assert spec.loader is not None

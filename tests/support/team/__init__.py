@@ -1,12 +1,9 @@
-"""A team's own models: the listing of the README, and a net with batch norm, dropout and residual branches."""
+"""A team's own models: the listing of the README; beside it those that tests use."""
 
 import re
 from pathlib import Path
-from typing import Final
 
 from tests.support.processes import ROOT
-
-RESIDUAL: Final = Path(__file__).with_name("residual_models.py")
 
 
 def readme_models(folder: Path) -> Path:

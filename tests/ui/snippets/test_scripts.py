@@ -39,7 +39,7 @@ from tests.support.datasets import add_dataset
 from tests.support.exact import same
 from tests.support.processes import ROOT, python
 from tests.support.runs import config, new_run, train, trained
-from tests.support.team import RESIDUAL
+from tests.support.zoo import TEAM, ZOO
 
 AS_HERE = """
 from fashion_core.models.torch_internals import leave_compiler_out
@@ -59,7 +59,7 @@ AUGMENTED = {"optimizer": "adamw", "precision": "bf16", "augmentation": "flip an
 
 
 def ran(code: str, folder: Path, **environment: Any) -> str:
-    done = python(AS_HERE + code, cwd=folder, PYTHONPATH=f"{ROOT}:{RESIDUAL.parent}", **environment)
+    done = python(AS_HERE + code, cwd=folder, PYTHONPATH=f"{ROOT}:{TEAM}", **environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -179,7 +179,7 @@ def expect_logits(folder: Path, model: nn.Module, count: int) -> None:
 def test_loading_script_of_every_file_and_export_gives_the_same_bits(
     store: RunStore, tmp_path: Path, model_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FASHION_MODELS", str(RESIDUAL))
+    monkeypatch.setenv("FASHION_MODELS", str(ZOO))
     run, model = saved_run(store, model_name)
     folder = tmp_path / "scripts"
     folder.mkdir()
