@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from functools import partial
 from itertools import chain
 from typing import Any, Never
 
@@ -186,7 +187,7 @@ def _one_or_all(records: list[dict[str, Any]]) -> Any:
 
 def wait_for(options: argparse.Namespace, actions: gate.Actions, runs: Sequence[Run], stops: bool = True) -> None:
     """Wait for each run to end; Ctrl-C asks it to stop, or without ``stops`` is raised."""
-    tell: Callable[[str], object] = (lambda _: None) if options.json else tqdm.write
+    tell: Callable[[str], object] = (lambda _: None) if options.json else partial(tqdm.write, file=options.output)
     for run in runs:
         tell(f"run {run.id} in {one_line(str(run.path))}")
         _follow(actions, run, tell, stops)

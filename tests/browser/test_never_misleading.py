@@ -60,7 +60,7 @@ def test_losses_of_different_datasets_are_never_ranked_or_drawn_as_one(
     for answer in (
         "lowest loss now 0.700",
         "lowest loss now 0.200",
-        "resumed onto another dataset or model is not counted",
+        "resumed onto another dataset, model or source is not counted",
     ):
         expect(app).to_contain_text(answer)
     expect(page.get_by_test_id("stVegaLiteChart")).to_have_count(4)

@@ -242,7 +242,7 @@ def test_each_dataset_has_its_own_answer_and_charts(store: RunStore) -> None:
     assert "lowest loss now 0.700" in shown
     assert "**synthetic garments** · 1 of 1 resumed run is below the loss of the checkpoint" in shown
     assert "lowest loss now 0.200" in shown
-    assert "1 run that was resumed onto another dataset or model is not counted." in shown
+    assert "1 run that was resumed onto another dataset, model or source is not counted." in shown
     assert shown.count("Grey: resumed onto another dataset or model") == 1
     assert "lower, not counted;" in shown
     assert [as_read(heading.value) for heading in app.header] == ["Fashion-MNIST", "synthetic garments"]

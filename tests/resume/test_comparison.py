@@ -136,9 +136,9 @@ def test_a_run_that_changed_dataset_is_neither_counted_nor_in_the_median_nor_the
     assert answers.sentence([BEST, apart]) == (
         "1 of 1 resumed run is below the loss of the checkpoint, 0 within noise, 0 above. Median change −20.0%; "
         "lowest loss now 0.400 (child, from base epoch 1). 1 of them has one seed only, which can't tell help from "
-        "luck. 1 run that was resumed onto another dataset or model is not counted."
+        "luck. 1 run that was resumed onto another dataset, model or source is not counted."
     )
-    assert answers.sentence([apart]) == "1 run that was resumed onto another dataset or model is not counted."
+    assert answers.sentence([apart]) == "1 run that was resumed onto another dataset, model or source is not counted."
 
 
 def test_rows_are_of_the_dataset_that_their_run_trains_on() -> None:
