@@ -85,7 +85,7 @@ def test_killed_inside_an_epoch_and_continued_ends_in_the_same_bits(zoo: RunStor
 
 @pytest.mark.slow
 def test_worker_killed_with_sigkill_and_continued_ends_in_the_same_bits(zoo: RunStore) -> None:
-    long_enough = {"train_images": 2_000, "device": "cpu", "threads": 1, "epochs": 2}
+    long_enough = {"train_images": 1_000, "device": "cpu", "threads": 1, "epochs": 2}
     config = parse_config({**SHORT, **SETTINGS["residual"], "model": "residual", **long_enough})
     straight = queue.start(zoo, config)
     wait_until(lambda: worker_is_gone(straight), "the straight run ends", 240)
