@@ -106,9 +106,26 @@ def load(source: Source) -> Team:
     before = set(sys.modules)
     with explained(f"{source.name} can't be imported"):
         module = _import_file(source) if source.is_file else importlib.import_module(source.module)
-    imported = [sys.modules[name] for name in sys.modules.keys() - before] or [module]
-    files = {Path(path) for one in (*imported, module) if (path := getattr(one, "__file__", None))}
+    imported = [sys.modules[name] for name in sys.modules.keys() - before]
+    files = {Path(path) for one in (*imported, *_used(module)) if (path := getattr(one, "__file__", None))}
     return Team(_listed(source, module), tuple(sorted(path for path in files if _is_of(source, path))))
+
+
+def _used(module: ModuleType) -> list[ModuleType]:
+    """A module, and those whose classes, functions or names it has, though another one may have imported them first."""
+    found = [module]
+    for one in found:
+        names = (getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in vars(one).values())
+        others = (sys.modules.get(name) for name in names if isinstance(name, str))
+        near = (other for other in others if other and _lies_beside(module, other))
+        found += [other for other in dict.fromkeys(near) if other not in found]
+    return found
+
+
+def _lies_beside(module: ModuleType, other: ModuleType) -> bool:
+    """Whether they may belong to one team: most of what a module uses is installed elsewhere."""
+    paths = [getattr(one, "__file__", None) for one in (module, other)]
+    return all(paths) and Path(str(paths[1])).is_relative_to(Path(str(paths[0])).parent)
 
 
 def _import_file(source: Source) -> ModuleType:
@@ -123,6 +140,9 @@ def _import_file(source: Source) -> ModuleType:
     sys.path.insert(0, str(source.root))
     try:
         spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[source.module]  # as Python does: half a module is none
+        raise
     finally:  # what others import later is not meant to be found there first
         sys.path.remove(str(source.root))
         sys.path.append(str(source.root))

@@ -82,7 +82,18 @@ def test_file_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
         team.load(sources.find(str(tmp_path / "nets.py")))
 
 
-def test_files_of_a_failed_import_are_those_in_which_it_happened(tmp_path: Path) -> None:
+def test_file_that_another_module_has_imported_first_is_told_too(tmp_path: Path) -> None:
+    code = f"from shared_parts import part\n{GOOD}"
+    loaded(tmp_path, code, shared_parts="def part(): pass")
+    (tmp_path / "second.py").write_text(code)
+    found = team.load(sources.find(str(tmp_path / "second.py")))
+    assert [path.name for path in found.files] == ["second.py", "shared_parts.py"]
+
+
+def test_files_of_a_failed_import_are_those_in_which_it_happened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "other", raising=False)  # another test may have imported one of that name
     for other in ("x = (", "1 / 0"):
         with pytest.raises(ModelError) as told:
             loaded(tmp_path, "import other", other=other)
