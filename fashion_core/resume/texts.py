@@ -56,7 +56,6 @@ NO_TENSOR = "–"
 FATES: dict[Fate, str] = {"kept": "✓ kept", "new": "◆ new", "left behind": "○ left behind"}
 FROZEN = "■ kept, frozen"
 BECAUSE = "{fate}: {why}"
-UNKNOWN_FROZEN = "it names frozen tensors that its model does not have"
 
 # The checkpoints of a run, where it lacks the one that was asked for
 HAS_NO_CHECKPOINT = "Run {run} has no checkpoint of epoch {epoch}; it has none."

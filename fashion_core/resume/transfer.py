@@ -18,7 +18,7 @@ from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.formats.untrusted.values import listed
 from fashion_core.models.layers import Sizes
 from fashion_core.resume import texts
-from fashion_core.runs.run import Run
+from fashion_core.runs.run import UNKNOWN_FROZEN, Run
 from fashion_core.runs.schema import Message, RunRecord, Transfer
 
 
@@ -103,21 +103,21 @@ def _layers(names: Sequence[str]) -> str:
     return listed([*layers]) if layers else ""
 
 
-def is_transfer(record: RunRecord, config: TrainConfig) -> bool:
-    """Whether a run with these settings has another model or other images. Raises ``DataError``."""
+def _has_another(record: RunRecord, config: TrainConfig) -> bool:
+    """Whether a run with these settings has another model or other images."""
     return record.config.model != config.model or record.images != images_here(config.dataset)
 
 
 def layers_of(record: RunRecord, config: TrainConfig, saved: Mapping[str, Sizes] | None = None) -> Layers | None:
-    """What becomes of each tensor; None unless it ``is_transfer`` or ``saved`` has other tensors than the model.
+    """What becomes of each tensor; None where model and images are as before.
 
-    ``saved`` is what the checkpoint of a team's model holds, whose source may have changed since. Raises
+    ``saved`` is what the checkpoint of a team's model holds, whose source may give it other tensors by now. Raises
     ``ConfigError`` if nothing would be kept, ``DataError``, ``ModelError``.
     """
     parent, own = record.description, describe(config.dataset)
     after = sizes_of(config.model, own.shape)
     has_others = saved is not None and dict(saved) != dict(after)
-    if not (has_others or is_transfer(record, config)):
+    if not (has_others or _has_another(record, config)):
         return None
     before = saved if saved is not None else sizes_of(record.config.model, parent.shape)
     other_classes = _head(config.model, own.shape) if parent.classes != own.classes else frozenset()
@@ -169,9 +169,9 @@ def frozen_of(run: Run, config: TrainConfig, layers: Layers | None, freeze: bool
         _check_frozen(run)
         return before
     shape = describe(config.dataset).shape
-    kept, head = layers.names("kept") if layers else sizes_of(config.model, shape), _head(config.model, shape)
-    learned = {*learned_in(config.model, shape)}
-    found = tuple(name for name in kept if name not in head and (name in learned or not _may_move(name, kept)))
+    own, head, learned = sizes_of(config.model, shape), _head(config.model, shape), {*learned_in(config.model, shape)}
+    kept = layers.names("kept") if layers else own
+    found = tuple(name for name in kept if name not in head and (name in learned or not _may_move(name, own)))
     if not found or learned <= {*found}:
         raise ConfigError(texts.NOTHING_TO_FREEZE if head else texts.NO_HEAD.format(model=config.model))
     return found
@@ -179,9 +179,8 @@ def frozen_of(run: Run, config: TrainConfig, layers: Layers | None, freeze: bool
 
 def _may_move(buffer: str, names: Collection[str]) -> bool:
     """Whether a module keeps it that holds others too: its own code runs on while these are trained."""
-    module, _, _ = buffer.rpartition(".")
-    inside = (name.removeprefix(f"{module}.") if module else name for name in names if name.startswith(module))
-    return any("." in name for name in inside)
+    module = "".join(buffer.rpartition(".")[:2])
+    return any("." in name.removeprefix(module) for name in names if name.startswith(module))
 
 
 def trained_beside(config: TrainConfig, frozen: Sequence[str]) -> tuple[str, ...]:
@@ -193,4 +192,4 @@ def trained_beside(config: TrainConfig, frozen: Sequence[str]) -> tuple[str, ...
 def _check_frozen(run: Run) -> None:
     record = run.record
     if not {*record.frozen} <= sizes_of(record.config.model, record.description.shape).keys():
-        raise DamagedFileError(run.record_path, texts.UNKNOWN_FROZEN)
+        raise DamagedFileError(run.record_path, UNKNOWN_FROZEN)

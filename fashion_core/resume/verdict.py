@@ -143,7 +143,7 @@ def _differently_frozen(
         yield Message(id="no longer frozen", values={"count": len(trained), "tensors": len(own)})
 
 
-def has_other_source(record: RunRecord, config: TrainConfig) -> bool:
+def _has_other_source(record: RunRecord, config: TrainConfig) -> bool:
     """Whether the name of its model stands for another source by now. Raises ``DataError``, ``ModelError``."""
     return record.model_sha256 != team_models.sha256_of(config.model, describe(config.dataset).shape)
 
@@ -157,7 +157,7 @@ def _different(record: RunRecord, config: TrainConfig, layers: Layers | None) ->
         yield Message(id="fresh optimizer", values={"before": parent.optimizer, "after": config.optimizer})
     elif layers and not layers.same_parameters:
         yield Message(id="fresh state", values={"after": config.optimizer})
-    if "model" not in changed and has_other_source(record, config):
+    if "model" not in changed and _has_other_source(record, config):
         yield Message(id="model source", values={"model": config.model})
     if "dataset" in changed:
         yield Message(id="other dataset")

@@ -16,6 +16,7 @@ from fashion_core.runs.schema import Drill, Labels, LoadCheck, RunRecord, cached
 from fashion_core.runs.status import StatusFile
 
 _EPOCH_KEYS = ("epoch", *metrics.EPOCH_NUMBERS)
+UNKNOWN_FROZEN = "it names frozen tensors that its model does not have"  # what is wrong with its record
 LOG_LINE_BYTES = 1000  # to read from the end of a log, which may have grown for weeks
 
 

@@ -5,9 +5,8 @@ from collections.abc import Collection
 from torch import nn
 
 from fashion_core.errors import DamagedFileError
-from fashion_core.runs.run import Run
+from fashion_core.runs.run import UNKNOWN_FROZEN, Run
 
-_WRONG_NAMES = "it names frozen tensors that its model does not have"
 _NOTHING_TRAINS = "all tensors of its model are frozen, so that nothing would be trained"
 
 
@@ -19,7 +18,7 @@ def freeze(model: nn.Module, run: Run) -> list[nn.Module]:
     """
     names = frozenset(run.record.frozen)
     if not names <= model.state_dict().keys():
-        raise DamagedFileError(run.record_path, _WRONG_NAMES)
+        raise DamagedFileError(run.record_path, UNKNOWN_FROZEN)
     for name, parameter in model.named_parameters(remove_duplicate=False):
         if name in names:
             parameter.requires_grad_(False)

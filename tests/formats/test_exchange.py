@@ -24,6 +24,7 @@ from fashion_core.runs.schema import EXPORT_NAMES
 from fashion_core.runs.store import RunStore
 from tests.hostile.building import four_keys, repickled, saved
 from tests.hostile.opcodes import text
+from tests.support.exact import one_thread
 from tests.support.processes import ROOT
 from tests.support.runs import trained
 
@@ -106,12 +107,9 @@ def script(code: str, folder: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """The scripts compute with one thread too: then equal inputs give equal bits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def as_scripts_compute() -> Iterator[None]:
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from fashion_core.resume import verdict
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import EXPORT_NAMES
 from fashion_core.runs.store import RunStore
+from tests.support.exact import one_thread
 from tests.support.processes import command_line, python
 from tests.support.runs import FEW, finish, new_run, set_finished, train
 from tests.support.zoo import TEAM, zoo_store
@@ -42,12 +43,9 @@ def zoo(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path) -> Itera
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As in the process that knows nothing of this app: then equal inputs give equal bits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def as_scripts_compute() -> Iterator[None]:
+    with one_thread():
+        yield
 
 
 class Trained(dict[str, Run]):

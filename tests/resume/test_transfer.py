@@ -401,7 +401,8 @@ class Small(nn.Module):
         super().__init__()
         self.register_buffer("scale", torch.ones(1, channels, 1, 1))
         self.register_buffer("seen", torch.zeros(()))
-        self.stem = nn.Sequential(nn.Conv2d(channels, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5))
+        first = [nn.Conv2d(channels, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5)]
+        self.stem = nn.Sequential(*first, *(nn.ReLU() for _ in range(6)), nn.Conv2d(8, 8, 1))  # stem.1 and stem.10
         self.head = nn.Linear(8, classes)
 
     def forward(self, x):

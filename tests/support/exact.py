@@ -1,6 +1,7 @@
 """Training that is cut short on purpose, and bitwise comparison of what it wrote."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,17 @@ UNLIKE = {"run", "seconds", "samples_per_second", "images_per_second", "time"}
 
 class KilledError(BaseException):
     """Ends training at once and leaves the folder as a kill would."""
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute as a script with one thread does: then equal inputs give equal bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def killed_after(times: int) -> Callable[[], bool]:

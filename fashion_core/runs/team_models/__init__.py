@@ -35,7 +35,7 @@ def problems() -> list[str]:
     return [said.problem for said in answers().values() if said.problem]
 
 
-def found(name: str, shape: Shape = FASHION) -> tuple[Source, Answer]:
+def find(name: str, shape: Shape = FASHION) -> tuple[Source, Answer]:
     """The module that lists this model, and what it says. Raises ``ModelError`` if none does."""
     said = answers(shape)
     for module, answer_of_it in said.items():
@@ -48,7 +48,7 @@ def found(name: str, shape: Shape = FASHION) -> tuple[Source, Answer]:
 
 def info(name: str, shape: Shape) -> ModelInfo:
     """A team's model, built for this shape. Raises ``ModelError`` if there is none that can be trained."""
-    _, said = found(name, shape)
+    _, said = find(name, shape)
     if problem := said.models[name].problem:
         raise ModelError(problem)
     return said.models[name]
@@ -62,7 +62,7 @@ def check(name: str, shape: Shape) -> None:
 
 def sha256_of(name: str, shape: Shape) -> str | None:
     """Which source a model's name stands for here; None for this app's own. Raises ``ModelError``."""
-    return None if name in MODEL_LABELS else found(name, shape)[1].sha256
+    return None if name in MODEL_LABELS else find(name, shape)[1].sha256
 
 
 def check_source(record: RunRecord) -> None:
@@ -80,7 +80,7 @@ def source_text(name: str, shape: Shape) -> str:
 
     Raises ``ModelError``, ``DiskError``.
     """
-    source, said = found(name, shape)
+    source, said = find(name, shape)
     parts = (f"# {path}\n{files.read_bytes(source.root / path).decode(errors='replace')}" for path in said.files)
     return "\n".join(parts)
 
@@ -90,5 +90,5 @@ def infos(shapes: Iterable[Shape]) -> Iterator[tuple[str, Shape, ModelInfo]]:
     for shape in dict.fromkeys(shapes):
         listed: dict[str, ModelInfo] = {}
         for said in answers(shape).values():
-            listed = {**said.models, **listed}  # of two modules that list a name the first counts, as in ``found``
+            listed = {**said.models, **listed}  # of two modules that list a name the first counts, as in ``find``
         yield from ((name, shape, one) for name, one in listed.items() if not one.problem)

@@ -20,7 +20,7 @@ def is_teams(model: str) -> bool:
 def building_lines(model: str, shape: Shape) -> str:
     """Import the module, which must be importable, and build the model for this shape."""
     try:
-        info, (source, _) = team_models.info(model, shape), team_models.found(model, shape)
+        info, (source, _) = team_models.info(model, shape), team_models.find(model, shape)
     except ModelError as error:
         return f"# {error}\nmodel = ..."
     parts = ", ".join(f"{part}={getattr(shape, part)}" for part in info.takes)
@@ -33,7 +33,7 @@ def building_lines(model: str, shape: Shape) -> str:
 def allowing_lines(model: str, shape: Shape, class_path: str | None) -> str:
     """List the classes that a file of the whole model names; ``class_path`` is what it calls the model's own."""
     try:
-        whole, (source, _) = blueprint(model, shape), team_models.found(model, shape)
+        whole, (source, _) = blueprint(model, shape), team_models.find(model, shape)
     except ModelError as error:
         return f"# {error}\nclasses = []"
     own, named = _module(whole.kind), _module(class_path or whole.kind)
