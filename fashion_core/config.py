@@ -1,5 +1,6 @@
 """Every setting of a run, once: its default, bounds and help. Forms, flags and checks are made from here."""
 
+import math
 import os
 import re
 import typing
@@ -151,6 +152,13 @@ class TrainConfig(BaseModel):
     def images_in_batch(self, batch: int) -> int:
         """How many images this batch of an epoch has, counted from 0."""
         return min(self.batch_size, self.images_per_epoch - batch * self.batch_size)
+
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate of this optimizer step, counted from 0 over all epochs: nothing to save or restore."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        progress = step / (self.epochs * self.batches_per_epoch)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
     @property
     def trained_on(self) -> dict[str, str]:

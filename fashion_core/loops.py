@@ -150,11 +150,3 @@ def _names_used(own: dict[str, Any], theirs: dict[str, Any]) -> set[str]:
     if "momentum" not in own:
         return {"step", "exp_avg", "exp_avg_sq"}
     return {"momentum_buffer"} if own["momentum"] and theirs.get("momentum", 1) else set()
-
-
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """Return the learning rate of this optimizer step, counted from 0 over all epochs: nothing to save or restore."""
-    if config.schedule == "constant":
-        return config.learning_rate
-    progress = step / (config.epochs * config.batches_per_epoch)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))

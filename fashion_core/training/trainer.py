@@ -243,7 +243,7 @@ class Trainer:
     def _set_learning_rate(self) -> None:
         step = self.position.epoch * self.config.batches_per_epoch + self.position.batch
         for group in self.optimizer.param_groups:
-            group["lr"] = loops.learning_rate(self.config, step)
+            group["lr"] = self.config.learning_rate_at(step)
 
     def _report_rate(self, images_per_second: float) -> None:
         self.saver.check()

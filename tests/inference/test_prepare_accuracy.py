@@ -104,7 +104,7 @@ def trained(dataset: str, train: data.Images, test: data.Images) -> nn.Module:
     step = loops.TrainStep(model, nn.CrossEntropyLoss(), loops.make_optimizer(config, model))
     for epoch in range(config.epochs):
         for group in step.optimizer.param_groups:
-            group["lr"] = loops.learning_rate(config, epoch * config.batches_per_epoch)
+            group["lr"] = config.learning_rate_at(epoch * config.batches_per_epoch)
         seed = data.seed_of_epoch(config.seed, epoch)
         for _ in loops.train_loop(data.epoch_batches(train, config.batch_size, "standard", "none", seed), model, step):
             pass

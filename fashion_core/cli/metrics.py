@@ -1,0 +1,87 @@
+"""The commands that carry metrics elsewhere and train a run again: export-metrics, reproduce."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
+
+from fashion_core.cli.answer import answer, as_typed, say
+from fashion_core.errors import ConfigError, counted, printable
+from fashion_core.export_metrics import mlflow_runs, rows, tables, tensorboard
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+
+_ROWS_ONE: Final = "{out}: {count:,} row, of {runs}"
+_ROWS_MANY: Final = "{out}: {count:,} rows, of {runs}"
+_RUNS_ONE: Final = "{count:,} run"
+_RUNS_MANY: Final = "{count:,} runs"
+_SENT: Final = "{run}: {metrics:,} numbers, {written:,} of them sent now, as MLflow run {mlflow_run}"
+_NO_RUN: Final = "Name a run, or --all."
+_LOST: Final = "{parent}, which {run} was resumed from, is gone: steps are counted as if its batches had been as large."
+
+
+def add_commands(commands: Any) -> None:
+    help_text = "write what runs measured, and what they were resumed from, for TensorBoard, MLflow or as a table"
+    parser = _add(commands, "export-metrics", export_metrics, help_text)
+    parser.add_argument("runs", nargs="*", metavar="RUN")
+    parser.add_argument("--all", action="store_true", help="every run of the store")
+    to = parser.add_mutually_exclusive_group(required=True)
+    to.add_argument("--tensorboard", type=Path, metavar="DIR", help="a folder for each run in this one")
+    to.add_argument("--csv", type=Path, metavar="FILE", help="a row for each step and each epoch")
+    to.add_argument("--parquet", type=Path, metavar="FILE", help="the same rows")
+    to.add_argument("--mlflow", type=as_typed, metavar="URI", help="a server, such as http://localhost:5000")
+    other = "a Python that has MLflow or mlflow-skinny (default: FASHION_MLFLOW_PYTHON, or this one)"
+    parser.add_argument("--mlflow-python", metavar="PYTHON", help=other)
+
+
+def _add(commands: Any, name: str, command: object, help_text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help_text, description=help_text)
+    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def export_metrics(options: argparse.Namespace) -> None:
+    """Raises ``ConfigError`` if no run is named."""
+    store = RunStore()
+    named = store.runs() if options.all else [store.get(run) for run in options.runs]
+    if not named:
+        raise ConfigError(_NO_RUN)
+    runs = rows.with_ancestors(store, named)
+    for run, parent in rows.lost_parents(store, runs).items():
+        say(_LOST.format(parent=parent, run=run))
+    if options.tensorboard:
+        _write_folders(options, store, runs)
+    elif options.mlflow:
+        _send(options, store, runs)
+    else:
+        _write_table(options, store, runs)
+
+
+def _write_folders(options: argparse.Namespace, store: RunStore, runs: Sequence[Run]) -> None:
+    folders = tensorboard.write(store, runs, options.tensorboard)
+    found = [{"run": run.id, "path": str(path.absolute())} for run, path in zip(runs, folders, strict=True)]
+    answer(options, found, map(str, folders))
+
+
+def _write_table(options: argparse.Namespace, store: RunStore, runs: Sequence[Run]) -> None:
+    out, write = (options.csv, tables.write_csv) if options.csv else (options.parquet, tables.write_parquet)
+    count = write(chain.from_iterable(rows.read(store, run) for run in runs), out)
+    told = counted(len(runs), _RUNS_ONE, _RUNS_MANY)
+    line = counted(count, _ROWS_ONE, _ROWS_MANY, out=out, runs=told)
+    answer(options, {"path": str(out.absolute()), "rows": count, "runs": [run.id for run in runs]}, [line])
+
+
+def _send(options: argparse.Namespace, store: RunStore, runs: Sequence[Run]) -> None:
+    python = mlflow_runs.python_with_mlflow(options.mlflow_python)
+    sent = mlflow_runs.send(store, runs, options.mlflow, python)
+    if options.json:
+        answer(options, list(sent), ())
+    else:
+        answer(options, None, _sent_lines(sent))
+
+
+def _sent_lines(sent: Iterator[dict[str, Any]]) -> Iterator[str]:
+    for one in sent:
+        yield printable(_SENT.format(**one))

@@ -1,0 +1,83 @@
+"""The rows of runs as one CSV or one Parquet file, written piece by piece; times are in UTC."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from fashion_core import files
+from fashion_core.errors import DiskError
+from fashion_core.export_metrics import texts
+from fashion_core.export_metrics.rows import Row
+
+_PIECE: Final = 1 << 15  # rows in memory at a time
+
+
+def write_csv(rows: Iterable[Row], out: Path) -> int:
+    """Write the rows with a line of their names; return how many they are. Raises ``DiskError``."""
+    check_free(out)
+    count = 0
+    with files.writing(out) as file:
+        file.write(_as_csv([Row._fields]))
+        for piece in _pieces(rows):
+            file.write(_as_csv(row._replace(time=_utc(row.time).isoformat()) for row in piece))  # type: ignore[arg-type]
+            count += len(piece)
+    return count
+
+
+def write_parquet(rows: Iterable[Row], out: Path) -> int:
+    """Write the rows; return how many they are. Raises ``DiskError``."""
+    import pyarrow as pa  # takes a while, and every command would wait for it
+    import pyarrow.parquet as pq
+
+    check_free(out)
+    text, whole, real, time = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", "UTC")
+    kinds = (text, text, text, whole, text, whole, whole, time, *[real] * 5)
+    schema, count = pa.schema(zip(Row._fields, kinds, strict=True)), 0
+    with files.writing(out) as file, pq.ParquetWriter(_AsFile(file), schema) as writer:
+        for piece in _pieces(rows):
+            columns = dict(zip(Row._fields, zip(*piece, strict=True), strict=True))
+            columns["time"] = tuple(map(_utc, columns["time"]))
+            writer.write_table(pa.table(columns, schema=schema))
+            count += len(piece)
+    return count
+
+
+class _AsFile(io.RawIOBase):
+    """What is being written, with what pyarrow asks of a file."""
+
+    def __init__(self, writer: files.Writer) -> None:
+        self._writer = writer
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: memoryview) -> int:  # type: ignore[override]
+        return self._writer.write(data)
+
+
+def check_free(out: Path) -> None:
+    """Raise ``DiskError`` if there is something of that name already."""
+    with files.disk_errors(out):
+        is_taken = out.exists()
+    if is_taken:
+        raise DiskError(out, texts.EXISTS.format(path=out))
+
+
+def _pieces(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    remaining = iter(rows)
+    while piece := list(islice(remaining, _PIECE)):
+        yield piece
+
+
+def _as_csv(rows: Iterable[Iterable[object]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
