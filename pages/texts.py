@@ -56,6 +56,8 @@ LOG = "Log"
 EMPTY_LOG = "Only warnings and errors are printed here: it stays empty while all goes well."
 SETTINGS = "Settings"
 START_ANOTHER = "Start another like this"
+AGAIN_ELSEWHERE = "Train this again elsewhere"
+COMPARE_ELSEWHERE = "Here, `python -m fashion_core reproduce` trains it again and says whether every bit is the same."
 
 # Checkpoints: its tabs
 CHECKPOINTS_CAPTION = "Every saved file: what is in it, how large it is, and what it is good for."

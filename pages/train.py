@@ -9,6 +9,7 @@ from fashion_core.data.description import Description, describe, resolved
 from fashion_core.errors import counted
 from fashion_core.formats import model_size
 from fashion_core.resume import drill, repeats
+from fashion_core.resume.again import recipe
 from fashion_core.runs import torch_process
 from fashion_core.runs.launchers import jobs
 from fashion_core.runs.run import Run
@@ -138,6 +139,16 @@ def show_run(store: RunStore, run: Run) -> None:
     show_live(store, run)
     show_settings(run)
     show_meaning(config, run.record.description, run)
+    show_recipe(store, run)
+
+
+def show_recipe(store: RunStore, run: Run) -> None:
+    """What trains the run again elsewhere; its ancestors are read only once it is opened."""
+    expander = st.expander(texts.AGAIN_ELSEWHERE, on_change="rerun")
+    if expander.open:
+        with expander, common.problems_shown():
+            st.code(recipe.recipe(store, run), language="sh", wrap_lines=True)
+            st.caption(texts.COMPARE_ELSEWHERE)
 
 
 def show_settings(run: Run) -> None:

@@ -185,8 +185,9 @@ def _assert_loads_none(places: str, libraries: set[str], at_least: int) -> None:
 CHANGES = {
     "start", "start_seeds", "stop", "continue_run", "begin", "resume", "cancel", "create", "import_file", "delete",
     "write_labels", "write_status", "write_info", "write_verification", "overwrite_status", "remove_saved", "unlist",
-    "verify", "download", "keep", "spool", "write_json", "write_bytes", "unlink", "rmtree", "rename", "replace_file",
-    "write_text", "touch", "kill", "write_drill", "restore_drill", "start_twin", "add_dataset", "remove_dataset",
+    "verify", "reproduce", "download", "keep", "spool", "write_json", "write_bytes", "unlink", "rmtree", "rename",
+    "replace_file", "write_text", "touch", "kill", "write_drill", "restore_drill", "start_twin", "add_dataset",
+    "remove_dataset",
 }  # fmt: skip
 """What changes a store or starts something, by the last part of its name."""
 FACES = [name for name in sorted(MODULES) if room(name) in ("pages", "ui", "cli")]

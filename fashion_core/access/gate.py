@@ -21,6 +21,7 @@ from fashion_core.data.report import Report
 from fashion_core.data.request import AddRequest
 from fashion_core.errors import ConfigError, DiskError, NotAllowedError, RunStateError, counted
 from fashion_core.resume import drill, lesson, plan
+from fashion_core.resume.again import reproduce
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs import queue, torch_process, verify
 from fashion_core.runs.launchers import jobs
@@ -100,6 +101,9 @@ class Actions:
 
     def resume(self, run: Run, requests: Sequence[ResumeRequest], *, here: bool = True) -> list[Run]:
         return self._resuming(run, "", lambda: plan.resume(self.store, run, requests, here=here))
+
+    def reproduce(self, run: Run, overrides: Mapping[str, Any]) -> Run:
+        return self._making("start", f"again as {run.id}", lambda: reproduce.begin(self.store, run, overrides))
 
     def begin_lesson(self, given: Mapping[str, Any]) -> Run:
         return self._making("start", "lesson", lambda: lesson.begin(self.store, given))

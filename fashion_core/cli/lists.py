@@ -16,6 +16,7 @@ from fashion_core.errors import (
     printable,
 )
 from fashion_core.resume import answers, comparison
+from fashion_core.resume.again import recipe
 from fashion_core.resume.labels import percent
 from fashion_core.resume.texts import SAME_SETTINGS
 from fashion_core.runs.index.index import AT_ONCE
@@ -29,6 +30,7 @@ from fashion_core.training import torchrun
 _TRANSFER = "  tensors: {kept:,} kept, {new:,} new, {left:,} left behind"
 _FROZEN_ONE = "  frozen: {count:,} tensor, which training leaves as it is"
 _FROZEN_MANY = "  frozen: {count:,} tensors, which training leaves as they are"
+_AGAIN = "to train it again elsewhere:"
 _RESTARTED_ONE = "  restarted: once, as one of its processes had died"
 _RESTARTED_MANY = "  restarted: {count} times, as one of its processes had died"
 
@@ -89,7 +91,8 @@ def show_audit(options: argparse.Namespace) -> None:
 
 
 def show_run(options: argparse.Namespace) -> None:
-    run = RunStore().get(options.run)
+    store = RunStore()
+    run = store.get(options.run)
     record, lines = run_record(run), [_run_line(read_row(run), run.state())]
     if parent := record["parent"]:
         line, resumption = f"  resumed from: epoch {parent['epoch']} of {parent['run']}", record["resumption"]
@@ -114,6 +117,8 @@ def show_run(options: argparse.Namespace) -> None:
         lines.append(f"waiting: {problem}")
     if record["state"] in CONTINUABLE_STATES and run.record.config.processes > 1:
         lines.append(f"on several hosts: {torchrun.command(run.id)}")
+    if not options.json and not record["source"]:
+        lines += [_AGAIN, *(f"  {line}" for line in recipe.recipe(store, run).splitlines())]
     answer(options, record, lines)
 
 

@@ -2,13 +2,19 @@
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-from fashion_core.cli.answer import answer, as_typed, say
-from fashion_core.errors import ConfigError, counted, printable
+from fashion_core.access import gate
+from fashion_core.cli.answer import answer, as_typed, given_settings, say
+from fashion_core.cli.runs import check_finished, signals_explained, wait_for
+from fashion_core.config import settings
+from fashion_core.errors import ConfigError, RunStateError, counted, printable
 from fashion_core.export_metrics import mlflow_runs, rows, tables, tensorboard
+from fashion_core.resume import reasons, texts
+from fashion_core.resume.again import reproduce
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 
@@ -18,6 +24,8 @@ _RUNS_ONE: Final = "{count:,} run"
 _RUNS_MANY: Final = "{count:,} runs"
 _SENT: Final = "{run}: {metrics:,} numbers, {written:,} of them sent now, as MLflow run {mlflow_run}"
 _NO_RUN: Final = "Name a run, or --all."
+_AGAIN: Final = "trained again: {again}"
+_NOT_THE_SAME: Final = "Run {again}, which trained {run} again, is {difference}."
 _LOST: Final = "{parent}, which {run} was resumed from, is gone: steps are counted as if its batches had been as large."
 
 
@@ -33,6 +41,13 @@ def add_commands(commands: Any) -> None:
     to.add_argument("--mlflow", type=as_typed, metavar="URI", help="a server, such as http://localhost:5000")
     other = "a Python that has MLflow or mlflow-skinny (default: FASHION_MLFLOW_PYTHON, or this one)"
     parser.add_argument("--mlflow-python", metavar="PYTHON", help=other)
+    help_text = "train a finished run again, and say whether it is identical or which epoch differs first"
+    parser = _add(commands, "reproduce", reproduce_run, help_text)
+    parser.add_argument("run", metavar="RUN")
+    for setting in settings():
+        if setting.name in ("seed", "device", "threads"):
+            help_text = f"another {setting.label.lower()} than the run had"
+            parser.add_argument(setting.flag, dest=setting.name, default=argparse.SUPPRESS, help=help_text)
 
 
 def _add(commands: Any, name: str, command: object, help_text: str) -> argparse.ArgumentParser:
@@ -85,3 +100,21 @@ def _send(options: argparse.Namespace, store: RunStore, runs: Sequence[Run]) -> 
 def _sent_lines(sent: Iterator[dict[str, Any]]) -> Iterator[str]:
     for one in sent:
         yield printable(_SENT.format(**one))
+
+
+def reproduce_run(options: argparse.Namespace) -> None:
+    """Raises ``RunStateError`` if the run does not finish, or not in the same bits."""
+    actions = gate.from_command_line(RunStore())
+    run = actions.store.get(options.run)
+    with signals_explained() as runs:
+        runs += [actions.reproduce(run, given_settings(options))]
+        wait_for(options, actions, runs)
+        check_finished(runs)
+    [again] = runs
+    found = reproduce.compare(run, again)
+    why = "; ".join(reasons.texts(found.reasons))
+    told = (texts.IDENTICAL if found.identical else texts.DIFFERENT).format(**{**asdict(found), "reasons": why})
+    document = {"run": run.id, "reproduction": again.id, **asdict(found), "reasons": reasons.texts(found.reasons)}
+    answer(options, document, [_AGAIN.format(again=again.id), told])
+    if not found.identical:
+        raise RunStateError(_NOT_THE_SAME.format(again=again.id, run=run.id, difference=told))

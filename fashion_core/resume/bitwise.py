@@ -42,10 +42,7 @@ _checks: Cache[BitwiseCheck] = Cache(1024)
 
 
 def _check(child: Run, parent: Run, saved: int | None) -> BitwiseCheck:
-    ours, theirs = (
-        {row["epoch"]: [row[key] for key in _MEASURED] for row in metrics.read_epochs(run.metrics_path)}
-        for run in (child, parent)
-    )
+    ours, theirs = measured(child), measured(parent)
     both = sorted(theirs.keys() & ours.keys())
     if not both:
         return BitwiseCheck("none")
@@ -56,14 +53,22 @@ def _check(child: Run, parent: Run, saved: int | None) -> BitwiseCheck:
     for epoch in both:
         if theirs[epoch] != ours[epoch]:
             return BitwiseCheck("different", epoch, reasons=reasons)
-    tensors = 0 if saved is None else _identical_tensors(child, parent, saved)
+    tensors = 0 if saved is None else identical_tensors(child, parent, saved)
     if tensors is None:
         return BitwiseCheck("different", saved, reasons=reasons)
     return BitwiseCheck("identical", both[-1], tensors)
 
 
-def _identical_tensors(child: Run, parent: Run, epoch: int) -> int | None:
-    """How many tensors have the same bits in both runs' checkpoints of this epoch; None if any differs."""
+def measured(run: Run) -> dict[int, list[float]]:
+    """What each epoch that has ended measured. Raises ``DiskError``."""
+    return {row["epoch"]: [row[key] for key in _MEASURED] for row in metrics.read_epochs(run.metrics_path)}
+
+
+def identical_tensors(child: Run, parent: Run, epoch: int) -> int | None:
+    """How many tensors have the same bits in both runs' checkpoints of this epoch; None if any differs.
+
+    Raises ``DamagedFileError`` if one of them is no longer what was saved, ``DiskError``.
+    """
     files = [read_saved_file(run.whole_checkpoint(epoch)) for run in (child, parent)]
     ours, theirs = (dict(named_tensors({key: file.content.get(key) for key in _COMPARED_KEYS})) for file in files)
     if ours.keys() != theirs.keys():

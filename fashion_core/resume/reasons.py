@@ -38,6 +38,12 @@ _TEXTS: Final = {
     "mkl": "MKL_CBWR {before} → {after}: rounding differs",
     "torch": "torch {before} → {after}: rounding differs",
     "processor": "processor {before} → {after}: rounding differs",
+    "package": "{package} {before} → {after}: rounding may differ",
+    "edited": "run.json says {setting} {after}, but its checkpoint was trained with {before}: it was edited since",
+    "nothing known": (
+        "nothing that is recorded differs: another version of this app, a device that adds in no fixed order, or a "
+        "failing one"
+    ),
 }
 
 
@@ -48,7 +54,7 @@ def texts(reasons: Iterable[Message | str]) -> list[str]:
 
 def _text(reason: Message) -> str:
     shown = {name: f"{value:g}" if isinstance(value, float) else value for name, value in reason.values.items()}
-    if reason.id == "setting":
+    if "setting" in shown:
         shown["setting"] = _label(str(shown.get("setting")))
     try:
         return _TEXTS[reason.id].format(**shown)

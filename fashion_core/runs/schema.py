@@ -180,10 +180,11 @@ class RunRecord(_Stored):
     config: TrainConfig
     parent: Parent | None
     environment: Environment
+    packages: dict[_Word, _Word] = {}  # their versions; none of an import, and from earlier versions
     source: Source | None = None
     resumption: Resumption | None = None
     repeat: Repeat | None = None
-    twin_of: str | None = None  # the run whose crash drill made it, to compare with: nobody asked for it
+    twin_of: str | None = None  # the run that it repeats, to compare with: it is not counted among the others
     dataset_sha256: _Sha256 | None = None  # of its images; None where nobody knows, as of an import
     frozen: tuple[_TensorName, ...] = ()  # of its model's ``state_dict``: what training leaves as it is
     model_sha256: _Sha256 | None = None  # of the source of a team's own model; None for this app's

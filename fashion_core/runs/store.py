@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib import metadata
 from pathlib import Path
 
 from fashion_core import files
@@ -46,6 +47,12 @@ _UNKNOWN_ID = (
 def _run_at(path: Path) -> Run:
     """Cached, because building a run's paths takes as long as reading one of its files."""
     return Run(path)
+
+
+@cache
+def packages_here() -> dict[str, str]:
+    """The versions of the packages that a run computes with, beside Python."""
+    return {name: metadata.version(name) for name in ("torch", "torchvision", "numpy", "pillow", "safetensors")}
 
 
 def epoch_number(text: str) -> int | None:
@@ -88,6 +95,7 @@ class RunStore:
             config=config,
             parent=parent,
             environment=environment,
+            packages={} if source else packages_here(),
             source=source,
             resumption=resumption,
             repeat=repeat,
