@@ -28,6 +28,9 @@ class Row(NamedTuple):
     images_per_second: float | None
 
 
+COLUMNS = tuple(Row.__annotations__)
+
+
 class Point(NamedTuple):
     """One number of a curve, as TensorBoard and MLflow take it."""
 

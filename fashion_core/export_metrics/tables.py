@@ -11,8 +11,9 @@ from typing import Final
 from fashion_core import files
 from fashion_core.errors import DiskError
 from fashion_core.export_metrics import texts
-from fashion_core.export_metrics.rows import Row
+from fashion_core.export_metrics.rows import COLUMNS, Row
 
+_TIME: Final = COLUMNS.index("time")
 _PIECE: Final = 1 << 15  # rows in memory at a time
 
 
@@ -21,9 +22,9 @@ def write_csv(rows: Iterable[Row], out: Path) -> int:
     check_free(out)
     count = 0
     with files.writing(out) as file:
-        file.write(_as_csv([Row._fields]))
+        file.write(_as_csv([COLUMNS]))
         for piece in _pieces(rows):
-            file.write(_as_csv(row._replace(time=_utc(row.time).isoformat()) for row in piece))  # type: ignore[arg-type]
+            file.write(_as_csv((*row[:_TIME], _utc(row.time).isoformat(), *row[_TIME + 1 :]) for row in piece))
             count += len(piece)
     return count
 
@@ -36,10 +37,10 @@ def write_parquet(rows: Iterable[Row], out: Path) -> int:
     check_free(out)
     text, whole, real, time = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", "UTC")
     kinds = (text, text, text, whole, text, whole, whole, time, *[real] * 5)
-    schema, count = pa.schema(zip(Row._fields, kinds, strict=True)), 0
+    schema, count = pa.schema(zip(COLUMNS, kinds, strict=True)), 0
     with files.writing(out) as file, pq.ParquetWriter(_AsFile(file), schema) as writer:
         for piece in _pieces(rows):
-            columns = dict(zip(Row._fields, zip(*piece, strict=True), strict=True))
+            columns = dict(zip(COLUMNS, zip(*piece, strict=True), strict=True))
             columns["time"] = tuple(map(_utc, columns["time"]))
             writer.write_table(pa.table(columns, schema=schema))
             count += len(piece)

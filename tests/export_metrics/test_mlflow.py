@@ -1,0 +1,165 @@
+"""Runs on a real MLflow server over SQLite, read back by MLflow's own client; both in an environment of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+from fashion_core.errors import WorkerError
+from fashion_core.export_metrics import mlflow_runs, rows
+from fashion_core.export_metrics.tensorboard import hyperparameters
+from fashion_core.formats.export import export
+from fashion_core.runs.run import Run
+from fashion_core.runs.store import RunStore
+from tests.export_metrics.conftest import Family
+from tests.support.commands import Capture, answered, refused
+from tests.support.engines import end_all, free_ports, unavailable
+from tests.support.processes import ROOT, wait_until
+from tests.support.runs import copied
+
+INSTALL = "python3 -m venv .venv-mlflow && .venv-mlflow/bin/pip install 'mlflow>=3.10,<4'"
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+READ = """
+import hashlib, json, mlflow, sys
+client, found = mlflow.MlflowClient(), {}
+[experiment] = [one for one in client.search_experiments() if one.name == "Fashion Core"]
+for run in client.search_runs([experiment.experiment_id]):
+    history = {}
+    for key in run.data.metrics:
+        history[key] = [(m.step, m.timestamp, m.value) for m in client.get_metric_history(run.info.run_id, key)]
+    models = []
+    for output in run.outputs.model_outputs:
+        path = mlflow.artifacts.download_artifacts(f"models:/{output.model_id}/model.safetensors")
+        model = client.get_logged_model(output.model_id)
+        described = mlflow.models.get_model_info(f"models:/{output.model_id}").flavors
+        digest = hashlib.sha256(open(path, "rb").read()).hexdigest()
+        models.append([model.name, str(model.status), model.params, digest, described])
+    found[run.data.tags["fashion_core.run_id"]] = {
+        "id": run.info.run_id, "name": run.info.run_name, "status": run.info.status, "params": run.data.params,
+        "parent": run.data.tags.get("mlflow.parentRunId"), "history": history, "models": models,
+        "times": [run.info.start_time, run.info.end_time],
+    }
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def python() -> str:
+    path = ROOT / ".venv-mlflow" / "bin" / "python"
+    return str(path) if path.exists() else unavailable(f"MLflow is not here: {INSTALL}")
+
+
+@pytest.fixture(scope="module")
+def server(python: str) -> Iterator[str]:
+    [port] = free_ports(1)
+    with TemporaryDirectory() as folder:
+        places = [
+            "--backend-store-uri",
+            f"sqlite:///{folder}/runs.db",
+            "--artifacts-destination",
+            f"{folder}/artifacts",
+        ]
+        command = [python, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+        with (Path(folder) / "log").open("wb") as log, subprocess.Popen(
+            [*command, *places], env={**os.environ, **QUIET}, cwd=folder, stdout=log, stderr=log
+        ) as process:  # fmt: skip
+            try:
+                wait_until(lambda: process.poll() is not None or answers(port), "MLflow answers", 120)
+                assert process.poll() is None, (Path(folder) / "log").read_text()
+                yield f"http://127.0.0.1:{port}"
+            finally:
+                end_all(process)
+
+
+def answers(port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+            return True
+    except (URLError, OSError):
+        return False
+
+
+def read_back(python: str, server: str) -> dict[str, Any]:
+    environment = {**os.environ, **QUIET, "MLFLOW_TRACKING_URI": server}
+    done = subprocess.run(
+        [python, "-c", READ], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def expected_history(store: RunStore, run: Run) -> dict[str, list[list[float]]]:
+    found: dict[str, list[list[float]]] = {}
+    for point in rows.points(rows.read(store, run)):
+        found.setdefault(point.tag, []).append([point.step, round(point.time * 1000), point.value])
+    return {tag: sorted(points) for tag, points in found.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_server_has_every_number_once_and_a_resumed_run_under_its_parent(
+    family: Family, store: RunStore, python: str, server: str, tmp_path: Path, capsys: Capture
+) -> None:
+    """The resumed run is sent before its last row was written, then whole, then once more."""
+    parent, child = copied(family.parent, store), copied(family.child, store)
+    written = child.metrics_path.read_bytes()
+    child.metrics_path.write_bytes(b"".join(written.splitlines(keepends=True)[:-1]))
+    command = ("export-metrics", child.id, "--mlflow", server, "--mlflow-python", python)
+    first = answered(capsys, *command)
+    child.metrics_path.write_bytes(written)
+    second, third = answered(capsys, *command), answered(capsys, *command)
+    assert [one["run"] for one in first] == [parent.id, child.id]
+    assert [one["written"] for one in first] == [15 * 3 + 3 * 7, 20 * 3 + 7]
+    assert [one["written"] for one in second] == [0, 7]
+    assert [one["written"] for one in third] == [0, 0]
+    found = read_back(python, server)
+    assert found.keys() == {parent.id, child.id}
+    for run in (parent, child):
+        there = found[run.id]
+        assert (there["name"], there["status"]) == (run.title, "FINISHED")
+        assert {tag: sorted(points) for tag, points in there["history"].items()} == expected_history(store, run)
+        assert there["params"] == {name: str(value) for name, value in hyperparameters(run).items()}
+        assert there["times"][0] == round(run.record.created.timestamp() * 1000)
+        epoch = run.record.config.epochs - 1
+        sha256 = export(run, epoch, "safetensors", tmp_path / run.id).sha256
+        [[name, status, params, digest, flavors]] = there["models"]
+        assert (name, status, digest, params["sha256"]) == (f"epoch-{epoch}", "READY", sha256, sha256)
+        assert flavors == {"fashion_core": {"data": "model.safetensors", "epoch": epoch}}
+    assert found[parent.id]["parent"] is None
+    assert found[child.id]["parent"] == found[parent.id]["id"]
+
+
+@pytest.mark.slow
+def test_server_that_does_not_answer_is_one_sentence(
+    family: Family, python: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASHION_RUNS", str(family.store.root))
+    monkeypatch.setenv("FASHION_MLFLOW_PYTHON", python)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    [port] = free_ports(1)
+    said = refused(capsys, "export-metrics", family.parent.id, "--mlflow", f"http://127.0.0.1:{port}")
+    assert said.startswith("MLflow can't take the runs: ")
+
+
+def test_python_without_mlflow_is_one_sentence_that_says_what_to_install(
+    family: Family, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FASHION_MLFLOW_PYTHON", raising=False)
+    python = mlflow_runs.python_with_mlflow(None)
+    assert python == sys.executable
+    with pytest.raises(WorkerError, match=r"has no MLflow: `.* -m pip install mlflow-skinny`, or name another with"):
+        [*mlflow_runs.send(family.store, [family.parent], "http://127.0.0.1:9", python)]
+
+
+def test_what_is_no_python_is_one_sentence(family: Family, tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match="can't be started as a Python"):
+        [*mlflow_runs.send(family.store, [family.parent], "http://127.0.0.1:9", str(tmp_path / "none"))]

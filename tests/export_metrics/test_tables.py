@@ -1,0 +1,44 @@
+"""CSV and Parquet: the same rows, as pandas reads them, and nothing over a file that is there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fashion_core.export_metrics import rows
+from fashion_core.export_metrics.tables import write_csv, write_parquet
+from tests.export_metrics.conftest import Family
+from tests.support.commands import Capture, answered, refused
+
+READERS: dict[str, Callable[[Path], pd.DataFrame]] = {"csv": pd.read_csv, "parquet": pd.read_parquet}
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_table_has_every_row_to_the_last_digit(family: Family, tmp_path: Path, kind: str) -> None:
+    out, write = tmp_path / f"out.{kind}", {"csv": write_csv, "parquet": write_parquet}[kind]
+    expected = [*rows.read(family.store, family.child)]
+    assert write(iter(expected), out) == len(expected)
+    found = READERS[kind](out)
+    assert tuple(found) == rows.COLUMNS
+    times = pd.to_datetime(found["time"]).map(pd.Timestamp.timestamp)
+    assert times.to_list() == pytest.approx([row.time for row in expected], abs=1e-5)
+    for name in {*rows.COLUMNS} - {"time"}:
+        values = [value if pd.notna(value) else None for value in found[name]]
+        assert values == [getattr(row, name) for row in expected], name
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_command_writes_the_run_and_what_it_goes_back_to(
+    family: Family, tmp_path: Path, kind: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASHION_RUNS", str(family.store.root))
+    out = tmp_path / f"out.{kind}"
+    told = answered(capsys, "export-metrics", family.child.id, f"--{kind}", out)
+    assert told == {"path": str(out), "rows": 15 + 3 + 20 + 2, "runs": [family.parent.id, family.child.id]}
+    assert READERS[kind](out)["run"].unique().tolist() == told["runs"]
+    before = out.read_bytes()
+    said = refused(capsys, "export-metrics", family.child.id, f"--{kind}", str(out))
+    assert said == f"{out} exists already; choose another name."
+    assert out.read_bytes() == before
+    assert refused(capsys, "export-metrics", f"--{kind}", str(tmp_path / "other")) == "Name a run, or --all."
