@@ -37,11 +37,11 @@ for run in client.search_runs([experiment.experiment_id]):
         history[key] = [(m.step, m.timestamp, m.value) for m in client.get_metric_history(run.info.run_id, key)]
     models = []
     for output in run.outputs.model_outputs:
-        path = mlflow.artifacts.download_artifacts(f"models:/{output.model_id}/model.safetensors")
+        folder = mlflow.artifacts.download_artifacts(f"models:/{output.model_id}")
         model = client.get_logged_model(output.model_id)
         described = mlflow.models.get_model_info(f"models:/{output.model_id}").flavors
-        digest = hashlib.sha256(open(path, "rb").read()).hexdigest()
-        models.append([model.name, str(model.status), model.params, digest, described])
+        digest = hashlib.sha256(open(f"{folder}/model.safetensors", "rb").read()).hexdigest()
+        models.append([model.name, model.status.value, model.params, digest, described])
     found[run.data.tags["fashion_core.run_id"]] = {
         "id": run.info.run_id, "name": run.info.run_name, "status": run.info.status, "params": run.data.params,
         "parent": run.data.tags.get("mlflow.parentRunId"), "history": history, "models": models,
