@@ -13,10 +13,11 @@ from urllib.request import urlopen
 
 import pytest
 
+from fashion_core import files
 from fashion_core.errors import WorkerError
 from fashion_core.export_metrics import mlflow_runs, rows
 from fashion_core.export_metrics.tensorboard import hyperparameters
-from fashion_core.formats.export import export
+from fashion_core.formats.weight_change import weight_change
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.export_metrics.conftest import Family
@@ -28,7 +29,7 @@ from tests.support.runs import copied
 INSTALL = "python3 -m venv .venv-mlflow && .venv-mlflow/bin/pip install 'mlflow>=3.10,<4'"
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 READ = """
-import hashlib, json, mlflow, sys
+import json, mlflow, sys
 client, found = mlflow.MlflowClient(), {}
 [experiment] = [one for one in client.search_experiments() if one.name == "Fashion Core"]
 for run in client.search_runs([experiment.experiment_id]):
@@ -37,11 +38,11 @@ for run in client.search_runs([experiment.experiment_id]):
         history[key] = [(m.step, m.timestamp, m.value) for m in client.get_metric_history(run.info.run_id, key)]
     models = []
     for output in run.outputs.model_outputs:
-        folder = mlflow.artifacts.download_artifacts(f"models:/{output.model_id}")
+        folder = f"{sys.argv[1]}/{output.model_id}"
+        mlflow.artifacts.download_artifacts(f"models:/{output.model_id}", dst_path=folder)
         model = client.get_logged_model(output.model_id)
         described = mlflow.models.get_model_info(f"models:/{output.model_id}").flavors
-        digest = hashlib.sha256(open(f"{folder}/model.safetensors", "rb").read()).hexdigest()
-        models.append([model.name, model.status.value, model.params, digest, described])
+        models.append([model.name, model.status.value, model.params, f"{folder}/model.safetensors", described])
     found[run.data.tags["fashion_core.run_id"]] = {
         "id": run.info.run_id, "name": run.info.run_name, "status": run.info.status, "params": run.data.params,
         "parent": run.data.tags.get("mlflow.parentRunId"), "history": history, "models": models,
@@ -61,12 +62,7 @@ def python() -> str:
 def server(python: str) -> Iterator[str]:
     [port] = free_ports(1)
     with TemporaryDirectory() as folder:
-        places = [
-            "--backend-store-uri",
-            f"sqlite:///{folder}/runs.db",
-            "--artifacts-destination",
-            f"{folder}/artifacts",
-        ]
+        places = [f"--backend-store-uri=sqlite:///{folder}/runs.db", f"--artifacts-destination={folder}/artifacts"]
         command = [python, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
         with (Path(folder) / "log").open("wb") as log, subprocess.Popen(
             [*command, *places], env={**os.environ, **QUIET}, cwd=folder, stdout=log, stderr=log
@@ -87,11 +83,11 @@ def answers(port: int) -> bool:
         return False
 
 
-def read_back(python: str, server: str) -> dict[str, Any]:
-    environment = {**os.environ, **QUIET, "MLFLOW_TRACKING_URI": server}
-    done = subprocess.run(
-        [python, "-c", READ], env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+def read_back(python: str, server: str, folder: Path) -> dict[str, Any]:
+    """What the server has of each run; its models are fetched into ``folder``, which is made."""
+    folder.mkdir()
+    environment, command = {**os.environ, **QUIET, "MLFLOW_TRACKING_URI": server}, [python, "-c", READ, str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -121,7 +117,7 @@ def test_server_has_every_number_once_and_a_resumed_run_under_its_parent(
     assert [one["written"] for one in first] == [15 * 3 + 3 * 7, 20 * 3 + 7]
     assert [one["written"] for one in second] == [0, 7]
     assert [one["written"] for one in third] == [0, 0]
-    found = read_back(python, server)
+    found = read_back(python, server, tmp_path / "models")
     assert found.keys() == {parent.id, child.id}
     for run in (parent, child):
         there = found[run.id]
@@ -130,9 +126,10 @@ def test_server_has_every_number_once_and_a_resumed_run_under_its_parent(
         assert there["params"] == {name: str(value) for name, value in hyperparameters(run).items()}
         assert there["times"][0] == round(run.record.created.timestamp() * 1000)
         epoch = run.record.config.epochs - 1
-        sha256 = export(run, epoch, "safetensors", tmp_path / run.id).sha256
-        [[name, status, params, digest, flavors]] = there["models"]
-        assert (name, status, digest, params["sha256"]) == (f"epoch-{epoch}", "READY", sha256, sha256)
+        [[name, status, params, path, flavors]] = there["models"]
+        digest = files.digest_of(Path(path)).sha256
+        assert (name, status, params["sha256"]) == (f"epoch-{epoch}", "READY", digest)
+        assert weight_change(run.checkpoint_path(epoch), Path(path)).overall == 0
         assert flavors == {"fashion_core": {"data": "model.safetensors", "epoch": epoch}}
     assert found[parent.id]["parent"] is None
     assert found[child.id]["parent"] == found[parent.id]["id"]
