@@ -35,8 +35,7 @@ class Sender:
     def __init__(self, mlflow: Any, experiment: str) -> None:
         self.entities, self.client = mlflow.entities, mlflow.MlflowClient()
         found = self.client.get_experiment_by_name(experiment)
-        tags = {"mlflow.experimentKind": "custom_model_development"}  # its page shows curves first
-        self.experiment = found.experiment_id if found else self.client.create_experiment(experiment, tags=tags)
+        self.experiment = found.experiment_id if found else self.client.create_experiment(experiment)
         self.known: dict[str, str] = {}  # what MLflow calls each run
 
     def begin(self, run: dict[str, Any]) -> dict[str, Any]:

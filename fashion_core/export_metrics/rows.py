@@ -41,6 +41,7 @@ class Point(NamedTuple):
 
 
 CURVES = ("train_loss", "test_loss", "accuracy", "learning_rate", "images_per_second")
+_BY_STEP, _BY_STEP_TOO = ("train_loss", "learning_rate"), ("test_loss", "accuracy")  # of a step, and of an epoch
 
 
 def with_ancestors(store: RunStore, runs: Sequence[Run]) -> list[Run]:
@@ -121,5 +122,5 @@ def points(rows: Iterator[Row]) -> Iterator[Point]:
                 continue
             if row.kind == "epoch":
                 yield Point(f"epoch/{name}", row.epoch, row.time, value)
-            if row.kind == "step" or name in ("test_loss", "accuracy"):
+            if name in (_BY_STEP if row.kind == "step" else _BY_STEP_TOO):
                 yield Point(f"step/{name}", row.step, row.time, value)

@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 from fashion_core.formats.import_file import import_file
 from fashion_core.resume import plan
+from fashion_core.resume.again import recipe
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
@@ -75,7 +76,11 @@ def test_one_button_trains_a_first_run(store: RunStore, server: Server, page: Pa
     open_page(page, server.url)
     page.get_by_role("button", name="Watch it train").click()
     expect_badge(page, "finished", seconds=60)
-    assert [run.state() for run in store.runs()] == ["finished"]
+    [run] = store.runs()
+    assert run.state() == "finished"
+    page.get_by_text("Train this again elsewhere").click()
+    last_line = recipe.recipe(store, run).splitlines()[-1]
+    expect(page.get_by_test_id("stCode").filter(has_text="export MKL_CBWR")).to_contain_text(last_line)
     page.go_back()
     page.wait_for_url(f"{server.url}/")
     expect(page.get_by_role("heading", name="Fashion Core")).to_be_visible()
