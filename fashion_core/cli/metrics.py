@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -11,10 +12,11 @@ from fashion_core.access import gate
 from fashion_core.cli.answer import answer, as_typed, given_settings, say
 from fashion_core.cli.runs import check_finished, signals_explained, wait_for
 from fashion_core.config import settings
-from fashion_core.errors import ConfigError, RunStateError, counted, printable
+from fashion_core.errors import ConfigError, DamagedFileError, RunStateError, counted
 from fashion_core.export_metrics import mlflow_runs, rows, tables, tensorboard
 from fashion_core.resume import reasons, texts
 from fashion_core.resume.again import reproduce
+from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 
@@ -23,6 +25,7 @@ _ROWS_MANY: Final = "{out}: {count:,} rows, of {runs}"
 _RUNS_ONE: Final = "{count:,} run"
 _RUNS_MANY: Final = "{count:,} runs"
 _SENT: Final = "{run}: {metrics:,} numbers, {written:,} of them sent now, as MLflow run {mlflow_run}"
+_WITHOUT_MODEL: Final = "{run}: without its newest checkpoint. {without_model}"
 _NO_RUN: Final = "Name a run, or --all."
 _AGAIN: Final = "trained again: {again}"
 _NOT_THE_SAME: Final = "Run {again}, which trained {run} again, is {difference}."
@@ -60,10 +63,13 @@ def _add(commands: Any, name: str, command: object, help_text: str) -> argparse.
 def export_metrics(options: argparse.Namespace) -> None:
     """Raises ``ConfigError`` if no run is named."""
     store = RunStore()
-    named = store.runs() if options.all else [store.get(run) for run in options.runs]
+    named = _readable(store.runs()) if options.all else [store.get(run) for run in options.runs]
     if not named:
         raise ConfigError(_NO_RUN)
     runs = rows.with_ancestors(store, named)
+    for one in runs:
+        with _damage_said():
+            metrics.check(one.metrics_path, ended=one.ended_cleanly())
     for run, parent in rows.lost_parents(store, runs).items():
         say(_LOST.format(parent=parent, run=run))
     if options.tensorboard:
@@ -72,6 +78,23 @@ def export_metrics(options: argparse.Namespace) -> None:
         _send(options, store, runs)
     else:
         _write_table(options, store, runs)
+
+
+def _readable(runs: Sequence[Run]) -> list[Run]:
+    """Those whose record can be read; of each other one, say why not."""
+    found = []
+    for run in runs:
+        with _damage_said():
+            found += [run] if run.record else []
+    return found
+
+
+@contextmanager
+def _damage_said() -> Iterator[None]:
+    try:
+        yield
+    except DamagedFileError as error:
+        say(str(error))
 
 
 def _write_folders(options: argparse.Namespace, store: RunStore, runs: Sequence[Run]) -> None:
@@ -99,7 +122,9 @@ def _send(options: argparse.Namespace, store: RunStore, runs: Sequence[Run]) -> 
 
 def _sent_lines(sent: Iterator[dict[str, Any]]) -> Iterator[str]:
     for one in sent:
-        yield printable(_SENT.format(**one))
+        yield _SENT.format(**one)
+        if one["without_model"]:
+            yield _WITHOUT_MODEL.format(**one)
 
 
 def reproduce_run(options: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 from fashion_core import files
 from fashion_core.config import variable
-from fashion_core.errors import WorkerError, printable
+from fashion_core.errors import DamagedFileError, ModelError, RefusedFileError, WorkerError, printable
 from fashion_core.export_metrics import mlflow_client, rows, texts
 from fashion_core.export_metrics.tensorboard import hyperparameters
 from fashion_core.runs.run import Run
@@ -40,22 +40,21 @@ def send(store: RunStore, runs: Sequence[Run], uri: str, python: str) -> Iterato
     """Send these runs, parents first; what a server has of them already is not sent again.
 
     Yield for each ``run``, ``mlflow_run`` (its id there), ``metrics`` and ``written``: how many numbers it has there,
-    and how many of them were sent now.
+    and how many of them were sent now; ``without_model`` says why its newest checkpoint could not be exported, if so.
 
-    Raises ``WorkerError``, ``DiskError``, ``DamagedFileError``, ``RefusedFileError``.
+    Raises ``WorkerError``, ``DiskError``, ``DamagedFileError``.
     """
     with files.scratch_folder(store.root) as folder, _Client(folder, uri, python) as client:
         client.tell(experiment=EXPERIMENT)
         for run in runs:
             answered = client.ask(run=_describe(run))
-            if (epoch := _newest_epoch(run)) is not None and (described := _model_of(run, epoch)) != answered["model"]:
-                _send_model(client, run, epoch, described, folder)
+            without = _send_newest_model(client, run, answered["model"], folder)
             last = run.record.created.timestamp()
             points = rows.points(rows.read(store, run))
             while piece := list(islice(points, _PIECE)):
                 last = max(last, *(point.time for point in piece))
                 client.tell(metrics=[(one.tag, one.value, _milliseconds(one.time), one.step) for one in piece])
-            yield client.ask(end=_milliseconds(last), status=_STATUS[run.state()])
+            yield client.ask(end=_milliseconds(last), status=_STATUS[run.state()]) | {"without_model": without}
 
 
 def _describe(run: Run) -> dict[str, Any]:
@@ -71,8 +70,16 @@ def _describe(run: Run) -> dict[str, Any]:
     }
 
 
-def _newest_epoch(run: Run) -> int | None:
-    return max(run.whole_epochs(), default=None)
+def _send_newest_model(client: "_Client", run: Run, there: str | None, folder: Path) -> str | None:
+    """Send the weights of the newest checkpoint unless they are there; return why they can't be exported, if so."""
+    epoch = max(run.whole_epochs(), default=None)
+    if epoch is None or (described := _model_of(run, epoch)) == there:
+        return None
+    try:
+        _send_model(client, run, epoch, described, folder)
+    except (ModelError, RefusedFileError, DamagedFileError) as error:  # its numbers are still worth sending
+        return str(error)
+    return None
 
 
 def _model_of(run: Run, epoch: int) -> str:

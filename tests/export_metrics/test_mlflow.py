@@ -105,16 +105,24 @@ def expected_history(store: RunStore, run: Run) -> dict[str, list[list[float]]]:
 def test_server_has_every_number_once_and_a_resumed_run_under_its_parent(
     family: Family, store: RunStore, python: str, server: str, tmp_path: Path, capsys: Capture
 ) -> None:
-    """The resumed run is sent before its last row was written, then whole, then once more."""
+    """The resumed run is sent before its last row was written, and its checkpoint whole; then whole, then once more."""
     parent, child = copied(family.parent, store), copied(family.child, store)
     written = child.metrics_path.read_bytes()
     child.metrics_path.write_bytes(b"".join(written.splitlines(keepends=True)[:-1]))
     command = ("export-metrics", child.id, "--mlflow", server, "--mlflow-python", python)
+    newest = child.checkpoint_path(3)
+    info, damaged = child.file_info(newest), {"sha256": "0" * 64}
+    assert info
+    child.write_info(newest, info.model_copy(update=damaged))
     first = answered(capsys, *command)
     child.metrics_path.write_bytes(written)
+    child.write_info(newest, info)
     second, third = answered(capsys, *command), answered(capsys, *command)
     assert [one["run"] for one in first] == [parent.id, child.id]
     assert [one["written"] for one in first] == [15 * 2 + 3 * 7, 20 * 2 + 7]
+    assert [one["without_model"] for one in first] == [
+        None, f"{newest} is damaged: its SHA-256 is not the one that was recorded."
+    ]  # fmt: skip
     assert [one["written"] for one in second] == [0, 7]
     assert [one["written"] for one in third] == [0, 0]
     found = read_back(python, server, tmp_path / "models")

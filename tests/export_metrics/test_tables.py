@@ -8,8 +8,10 @@ import pytest
 
 from fashion_core.export_metrics import rows
 from fashion_core.export_metrics.tables import write_csv, write_parquet
+from fashion_core.runs.store import RunStore
 from tests.export_metrics.conftest import Family
-from tests.support.commands import Capture, answered, refused
+from tests.support.commands import Capture, answered, printed, refused
+from tests.support.runs import copied, new_run
 
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {"csv": pd.read_csv, "parquet": pd.read_parquet}
 
@@ -42,3 +44,20 @@ def test_command_writes_the_run_and_what_it_goes_back_to(
     assert said == f"{out} exists already; choose another name."
     assert out.read_bytes() == before
     assert refused(capsys, "export-metrics", f"--{kind}", str(tmp_path / "other")) == "Name a run, or --all."
+
+
+def test_what_can_not_be_read_is_told_and_the_rest_is_written(
+    family: Family, store: RunStore, tmp_path: Path, capsys: Capture
+) -> None:
+    parent, child, broken = copied(family.parent, store), copied(family.child, store), new_run(store)
+    broken.record_path.write_text("{")
+    with child.metrics_path.open("a") as file:
+        file.write("no row\n")
+    out, said = printed(capsys, "export-metrics", "--all", "--csv", tmp_path / "out.csv")
+    assert out.endswith("40 rows, of 2 runs\n")
+    count = child.metrics_path.read_text().count("\n")
+    assert said.splitlines() == [
+        f"{broken.record_path} is damaged: it is not JSON.",
+        f"{child.metrics_path} is damaged: 1 of its {count} rows can't be read and is skipped.",
+    ]
+    assert {*pd.read_csv(tmp_path / "out.csv")["run"]} == {parent.id, child.id}
