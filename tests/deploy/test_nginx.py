@@ -145,16 +145,17 @@ async def test_upload_within_the_limit_arrives_and_a_larger_one_ends_at_the_prox
         await session.run()
         upload = f"{PATH}/_stcore/upload_file/{session.id}/one"
         assert await asyncio.to_thread(_put, port, upload, 21 * MIB) == (204, "")
-        status, server = await asyncio.to_thread(_put, port, upload, 0, length=162 * MIB)
-        assert (status, server.partition("/")[0]) == (413, "nginx")
+        status, text = await asyncio.to_thread(_put, port, upload, 0, length=162 * MIB)
+        assert status == 413
+        assert "nginx" in text, "the app has its own sentence"
 
 
 def _put(port: int, path: str, size: int, length: int = 0) -> tuple[int, str]:
-    """The status of an upload of this size, or one that says it has another; and who has answered, if it says so."""
+    """The status and the text that answer an upload of this size, or one that says it has another."""
     cookie = ask(port, "GET", f"{PATH}/_stcore/health").headers["Set-Cookie"].partition(";")[0]
     start = b'--line\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
     body = start + bytes(size) + b"\r\n--line--\r\n"
     headers = {"Cookie": cookie, "X_Xsrftoken": cookie.partition("=")[2], "Origin": f"https://{HOST}"}
     headers |= {"Content_Type": "multipart/form-data; boundary=line", "Content_Length": str(length or len(body))}
     answer = ask(port, "PUT", path, body=body, **headers)
-    return answer.status, "" if answer.status == 204 else str(answer.headers["Server"])
+    return answer.status, answer.read().decode()

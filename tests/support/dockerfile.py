@@ -71,8 +71,8 @@ class Image:
         return re.sub(rf"(?<![\w/.])/({'|'.join(PLACES)})\b", rf"{self.root}/\1", text).replace("8501", str(self.port))
 
     def _make_python(self) -> None:
-        """A fresh environment that has beforehand what the tests' own has, so that pip need not fetch gigabytes."""
-        subprocess.run([sys.executable, "-m", "venv", self.root], check=True)
+        """A fresh environment that has beforehand what the tests' own has, pip too: it need not fetch gigabytes."""
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", self.root], check=True)
         [packages] = self.root.glob("lib/python3*/site-packages")
         (packages / "beside.pth").write_text(sysconfig.get_path("purelib"))
 
