@@ -148,7 +148,7 @@ def show_recipe(store: RunStore, run: Run) -> None:
     if expander.open:
         with expander, common.problems_shown():
             st.code(recipe.recipe(store, run), language="sh", wrap_lines=True)
-            st.caption(texts.COMPARE_ELSEWHERE)
+            st.caption(texts.COMPARE_HERE.format(run=run.id))
 
 
 def show_settings(run: Run) -> None:

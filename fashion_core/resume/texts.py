@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from fashion_core.config import COMMAND
+
 Told = Literal["too few", "within luck", "beyond luck"]
 Fate = Literal["kept", "new", "left behind"]
 WhyNotKept = Literal["absent", "shape", "classes", "surplus"]
@@ -129,12 +131,12 @@ PACKAGES = "python -m pip install {packages}"
 IMAGES = "# {images}: {sha256}"
 SHA256_OF_IMAGES = "SHA-256 {sha256}"
 ALWAYS_THE_SAME = "always the same ones"
-ADDED_IMAGES = "# add them as `data add` did: python -m fashion_core data add PHOTOS --name {name}"
+ADDED_IMAGES = f"# added as this does: {COMMAND} data add PHOTOS --name {{name}}"
 MODEL_SOURCE = "# FASHION_MODELS must list {model}, with a source of SHA-256 {sha256}"
 MKL_ORDER = "export MKL_CBWR={mkl}"
-TRAIN_COMMAND = "python -m fashion_core train {flags}"
-RESUME_COMMAND = "python -m fashion_core resume RUN {epoch} {flags}  # RUN: what the command before made"
-IMPORT_COMMAND = "python -m fashion_core import {file} {flags}  # its SHA-256: {sha256}"
+TRAIN_COMMAND = f"{COMMAND} train {{flags}}"
+RESUME_COMMAND = f"{COMMAND} resume RUN {{epoch}} {{flags}}  # RUN: what the command before made"
+IMPORT_COMMAND = f"{COMMAND} import {{file}} {{flags}}  # its SHA-256: {{sha256}}"
 GONE_COMMAND = "# here stands {run}, which is gone: without it this run can't be trained again"
 UNKNOWN = "unknown"
 
