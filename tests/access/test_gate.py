@@ -41,6 +41,7 @@ EVERY_ACTION: dict[str, Callable[[Actions, Run], object]] = {
     "continue here": lambda actions, run: actions.continue_here(run, os.getpid()),
     "crash": lambda actions, run: actions.crash(run),
     "resume": lambda actions, run: actions.resume(run, [ResumeRequest(0, 1, {})]),
+    "reproduce": lambda actions, run: actions.reproduce(run, {}),
     "lesson": lambda actions, run: actions.begin_lesson({}),
     "upload": lambda actions, run: actions.keep_upload({}, "id", "theirs.pth", io.BytesIO(b"x")),
     "import": lambda actions, run: actions.import_file(run.weights_path, "theirs.pth", {}),
