@@ -48,7 +48,6 @@ SEEDS = "Repeat: number of seeds"
 SEEDS_HELP = "As many runs, with this seed and the next ones: their mean and its 95 % interval tell help from luck."
 SETTING_COLUMN = "setting"
 VALUE_COLUMN = "value"
-WHAT_ZERO_MEANS = {"threads": "automatic", "train_images": "all"}
 LOOKING_AT_MACHINE = "Looking at this machine…"
 DATASET_MISSING = (
     "Fashion-MNIST is not on this machine yet. Download it (30 MB), or copy its four .gz files into {folder}."

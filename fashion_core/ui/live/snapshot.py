@@ -7,7 +7,6 @@ processor. A snapshot is taken once for all viewers.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import pandas as pd
 
@@ -17,17 +16,15 @@ from fashion_core.charts.base import ChartSpec
 from fashion_core.resume import repeats
 from fashion_core.resume import tables as resume_tables
 from fashion_core.resume.answers import answered
-from fashion_core.resume.comparison import compare_run, loss_last_of
-from fashion_core.resume.labels import loss_text
+from fashion_core.resume.comparison import compare_run
 from fashion_core.runs import loss_curve, metrics, tables
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import UNDER_WAY_STATES, LoadCheck, RunRecord, State, Status
+from fashion_core.runs.schema import UNDER_WAY_STATES, State, Status
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import run_status
-from fashion_core.ui.live import metric_tiles, texts
+from fashion_core.ui.live import metric_tiles
 
 STARTING_SECONDS, ACTIVE_SECONDS, IDLE_SECONDS = 0.25, 1.0, 3.0
-MAX_EPOCHS: Final = 400  # drawn of a long run, including the best and worst of each stretch
 _Charts = tuple[ChartSpec, ChartSpec]
 _charts: Cache[_Charts] = Cache(64)
 _seeds: Cache[pd.DataFrame] = Cache(64)
@@ -58,7 +55,7 @@ def take(store: RunStore, run: Run) -> Snapshot:
     beside = repeats.runs_beside(store, run)
     version = found.version, check, *(identity(one.metrics_path) for one in beside)
     seeds = _seeds.get(run.path, version, lambda: _over_seeds(run, found, beside)) if beside else None
-    losses, accuracy = _charts.get(run.path, version, lambda: _draw(run.record, found, check, seeds))
+    losses, accuracy = _charts.get(run.path, version, lambda: charts.run_charts(run.record, found, check, seeds))
     is_early = found.latest.smoothed is None or status.phase in ("starting", "loading")
     pace = STARTING_SECONDS if is_early and state == "running" else ACTIVE_SECONDS
     seconds = pace if state in UNDER_WAY_STATES else IDLE_SECONDS
@@ -107,19 +104,3 @@ def _saved_by_parent(store: RunStore, run: Run, state: State) -> tuple[int, ...]
     if parent is None or state in UNDER_WAY_STATES or not store.has(parent.run):
         return None
     return tuple(store.get(parent.run).epochs_saved())
-
-
-def _draw(
-    record: RunRecord, found: loss_curve.RunMetrics, check: LoadCheck | None, seeds: pd.DataFrame | None
-) -> _Charts:
-    """Both charts, up to the end of the run, so that an axis stays as it is."""
-    epochs = loss_curve.thin_out(found.epochs, MAX_EPOCHS)
-    dashed = None
-    if check:
-        label = texts.LOSS_LAST_LINE if check.comparable else texts.LOSS_CHECK_LINE
-        label = label.format(loss=loss_text(loss_last_of(check), 4))
-        dashed = pd.DataFrame({"loss": [loss_last_of(check)], "label": [label]})
-    steps = len(record.span) * record.config.batches_per_epoch
-    bars = None if seeds is None else loss_curve.thin_out(seeds, MAX_EPOCHS)
-    losses = charts.live_chart(found.batches, epochs, steps, dashed, bars)
-    return losses, charts.accuracy_chart(epochs, record.span, bars)
