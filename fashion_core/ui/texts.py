@@ -191,3 +191,10 @@ CSV = "CSV"
 LINEAGE_PAGE = "{shown:,} of {count:,} runs: one page of trees, newest first"
 LINEAGE_CHART_ALT = "The tree of runs and checkpoints"
 NO_CHECKPOINT = "Epoch {epoch} of {run} no longer has a checkpoint."
+
+# A report to download
+REPORT = "Report"
+REPORT_ABOUT = "One HTML file with charts, tables and settings: it opens without a network, and prints well."
+REPORT_FIRST = "It is on the first {most} of these {count:,} runs: filter them to report on others."
+REPORT_MAKING = "Making the report…"
+REPORT_DOWNLOAD = "Download report"

@@ -5,7 +5,6 @@ processor. A snapshot is taken once for all viewers.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -27,7 +26,7 @@ from fashion_core.ui.live import metric_tiles
 STARTING_SECONDS, ACTIVE_SECONDS, IDLE_SECONDS = 0.25, 1.0, 3.0
 _Charts = tuple[ChartSpec, ChartSpec]
 _charts: Cache[_Charts] = Cache(64)
-_seeds: Cache[pd.DataFrame] = Cache(64)
+_seeds: Cache[pd.DataFrame | None] = Cache(64)
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def take(store: RunStore, run: Run) -> Snapshot:
     check = run.load_check
     beside = repeats.runs_beside(store, run)
     version = found.version, check, *(identity(one.metrics_path) for one in beside)
-    seeds = _seeds.get(run.path, version, lambda: _over_seeds(run, found, beside)) if beside else None
+    seeds = _seeds.get(run.path, version, lambda: resume_tables.seeds_beside(store, run, found))
     losses, accuracy = _charts.get(run.path, version, lambda: charts.run_charts(run.record, found, check, seeds))
     is_early = found.latest.smoothed is None or status.phase in ("starting", "loading")
     pace = STARTING_SECONDS if is_early and state == "running" else ACTIVE_SECONDS
@@ -64,11 +63,6 @@ def take(store: RunStore, run: Run) -> Snapshot:
     drawn = repr((*depends, _saved_by_parent(store, run, state), repeats.states_of(beside)))
     numbers = _numbers(store, run, status, state, found, seeds)
     return Snapshot(status, state, seconds, numbers, losses, accuracy, damaged=found.damaged, drawn=drawn)
-
-
-def _over_seeds(run: Run, found: loss_curve.RunMetrics, beside: Sequence[Run]) -> pd.DataFrame:
-    ended = [found.ended if one.id == run.id else metrics.read_epochs(one.metrics_path) for one in beside]
-    return resume_tables.seeds_frame(ended, run.record.config, run.record.first_epoch)
 
 
 def _numbers(
