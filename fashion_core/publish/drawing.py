@@ -38,6 +38,7 @@ _CONFIG: Final[dict[str, Any]] = {
     "axisXPoint": {"grid": False},
     "axisXBand": {"grid": False},
 }  # fmt: skip
+_WHOLE: Final = "datum.value % 1 ? '' : datum.label"
 _SCALE: Final = 2  # pixels of a PNG for one of the chart
 
 
@@ -55,4 +56,10 @@ def svg_address(chart: ChartSpec, width: int) -> str:
 
 
 def _spec(chart: ChartSpec, width: int) -> str:
-    return json.dumps({**chart.to_plain_dict(), "width": width})
+    spec = chart.to_plain_dict()
+    for layer in spec["layer"]:
+        for channel in layer.get("encoding", {}).values():
+            axis = channel.get("axis") if isinstance(channel, dict) else None
+            if axis and "tickMinStep" in axis:  # which vl-convert's Vega oversteps on an axis of two epochs
+                axis.setdefault("labelExpr", _WHOLE)
+    return json.dumps({**spec, "width": width})

@@ -15,19 +15,21 @@ from fashion_core.ui.snippets.scripts import plain_name
 
 
 def offer_report(store: RunStore, runs: Sequence[Run]) -> None:
-    """Offer it in an expander: it is made, which takes seconds, only once that is opened."""
-    expander = st.expander(texts.REPORT, on_change="rerun", key=f"report {hash(tuple(run.id for run in runs))}")
-    if not expander.open:
-        return
-    with expander, common.problems_shown():
-        shown = runs[:MOST_RUNS]
-        st.caption(texts.REPORT_ABOUT)
+    """Offer to make it, which takes seconds, as the runs are at that click; then offer what was made."""
+    shown = runs[:MOST_RUNS]
+    ids = tuple(run.id for run in shown)
+    begun = f"report {hash(ids)}"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(texts.REPORT, icon=":material/description:", help=texts.REPORT_ABOUT):
+            st.session_state[begun] = tuple(map(_version, shown))
         if len(shown) < len(runs):
-            st.caption(texts.REPORT_FIRST.format(most=MOST_RUNS, count=len(runs)))
-        data = _made(str(store.root), tuple(run.id for run in shown), tuple(map(_version, shown)))
-        name = f"{plain_name(runs[0].title)}-report.html" if len(runs) == 1 else "report.html"
-        icon = ":material/download:"
-        st.download_button(texts.REPORT_DOWNLOAD, data, name, "text/html", on_click="ignore", icon=icon, type="primary")
+            st.caption(texts.REPORT_FIRST.format(most=MOST_RUNS, count=len(runs)), width="content")
+        if version := st.session_state.get(begun):
+            with common.problems_shown():
+                data = _made(str(store.root), ids, version)
+                name = f"{plain_name(shown[0].title)}-report.html" if len(shown) == 1 else "report.html"
+                label, icon = texts.REPORT_DOWNLOAD, ":material/download:"
+                st.download_button(label, data, name, "text/html", on_click="ignore", icon=icon, type="primary")
 
 
 def _version(run: Run) -> object:

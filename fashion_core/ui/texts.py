@@ -193,7 +193,7 @@ LINEAGE_CHART_ALT = "The tree of runs and checkpoints"
 NO_CHECKPOINT = "Epoch {epoch} of {run} no longer has a checkpoint."
 
 # A report to download
-REPORT = "Report"
+REPORT = "Make report"
 REPORT_ABOUT = "One HTML file with charts, tables and settings: it opens without a network, and prints well."
 REPORT_FIRST = "It is on the first {most} of these {count:,} runs: filter them to report on others."
 REPORT_MAKING = "Making the report…"

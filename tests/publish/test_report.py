@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fashion_core.publish import ask, report
+from fashion_core.publish import report
 from fashion_core.runs.store import RunStore
 from tests.publish.conftest import HOSTILE, Family
 from tests.support.commands import Capture, answered, refused
@@ -94,11 +94,3 @@ def test_command_writes_one_file_and_never_over_another(
     monkeypatch.setattr(report, "MOST_RUNS", 1)
     assert "at most 1 runs, not 2" in refused(capsys, "report", run, family.parent.id, str(tmp_path / "s.html"))
     assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
-
-
-@pytest.mark.slow
-def test_pages_ask_a_process_of_its_own(family: Family) -> None:
-    page = Parsed(ask.report(family.store, [family.child]).decode())
-    assert family.child.id in page.text
-    assert ask._making.acquire(blocking=False)
-    ask._making.release()
