@@ -32,7 +32,7 @@ LIBRARIES = {
     r"\.(save|load|export|import_file|describe_models|pickled_layers)|inference\.(engine|worker)|resume\.lesson\.outputs|cli\.predict",
     "streamlit": r"app|pages|ui",
     "altair": r"charts",
-    "pandas": r"pages|charts|ui|publish.report|(runs|resume)\.(tables|loss_curve)",
+    "pandas": r"pages|charts|ui|(runs|resume)\.(tables|loss_curve)",
     "vl_convert": r"publish\.drawing",
     "submitit": r"runs\.launchers\.slurm",
     "ray": r"runs\.launchers\.ray_jobs",

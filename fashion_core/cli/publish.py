@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from fashion_core import files
 from fashion_core.cli.answer import answer
 from fashion_core.runs.store import RunStore
 
@@ -34,8 +35,9 @@ def publish(options: argparse.Namespace) -> None:
 
     store = RunStore()
     run = store.get(options.run)
-    made = hub.publish(store, run, options.epoch, options.out, options.license)
-    record = {"run": run.id, "epoch": options.epoch, "path": str(options.out.absolute()), "files": made}
+    out = files.working_folder() / options.out  # a name also where that is "."
+    made = hub.publish(store, run, options.epoch, out, options.license)
+    record = {"run": run.id, "epoch": options.epoch, "path": str(out), "files": made}
     lines = (f"{options.out / name}: sha256 {sha256}" for name, sha256 in made.items())
     answer(options, record, [*lines, f"To publish it: hf upload NAME/MODEL {options.out} ."])
 

@@ -27,6 +27,7 @@ from fashion_core.runs.run import Run, epoch_records
 from fashion_core.runs.schema import FileInfo
 
 _SPECIAL: Final = re.compile(r"[\\`*_{}\[\]()<>#+\-!|~:$&@]|(?<=www)\.", re.IGNORECASE)
+MOST_EPOCHS: Final = 100  # in a table: the last ones
 _MOST_MIXED: Final = 5  # pairs of classes
 _ON_THE_HUB: Final = {"fashion-mnist": "zalando-datasets/fashion_mnist"}
 
@@ -78,7 +79,7 @@ def _values(published: Published) -> dict[str, Any]:
         "comparison_key": texts.COMPARISON_KEY,
         "classes": [(answers.classes[one.index], one) for one in scores.class_scores(answers)],
         "settings": [(one.label, setting_text(one.name, getattr(config, one.name))) for one in _told()],
-        "epochs": [row for row in epoch_records(published.run) if row["epoch"] <= published.epoch],
+        "epochs": [row for row in epoch_records(published.run) if row["epoch"] <= published.epoch][-MOST_EPOCHS:],
         "steps": [_told_step(step) for step in published.steps],
         "environment": record.environment,
         "run": published.run.id,
@@ -134,7 +135,7 @@ def metadata(published: Published) -> dict[str, Any]:
         "tags": ["image-classification", "pytorch", "safetensors", "fashion-core"],
         **({"datasets": [hub]} if hub else {}),
         "metrics": ["accuracy"],
-        "model-index": [{"name": f"{published.run.title}, epoch {published.epoch}", "results": [result]}],
+        "model-index": [{"name": one_line(f"{published.run.title}, epoch {published.epoch}"), "results": [result]}],
     }
 
 

@@ -51,10 +51,10 @@ def publish(store: RunStore, run: Run, epoch: int, out: Path, license: str | Non
 @contextmanager
 def _made_whole(out: Path) -> Iterator[Path]:
     """A folder beside ``out`` that becomes it when the block ends, and is gone if the block raises."""
-    folder = out.with_name(f"{files.TEMPORARY_PREFIX}{out.name[:48]}-{secrets.token_hex(4)}")
     with files.disk_errors(out):
         if out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir()))):
             raise DiskError(out, texts.OUT_EXISTS.format(out=out))
+        folder = out.with_name(f"{files.TEMPORARY_PREFIX}{out.name[:48]}-{secrets.token_hex(4)}")
         folder.mkdir()
     try:
         yield folder

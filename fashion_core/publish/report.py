@@ -18,6 +18,7 @@ from fashion_core.data.description import images_label
 from fashion_core.errors import ConfigError, DiskError
 from fashion_core.publish import drawing, texts
 from fashion_core.publish.ask import MOST_RUNS
+from fashion_core.publish.card import MOST_EPOCHS
 from fashion_core.publish.origin import origin
 from fashion_core.resume import answers, tables
 from fashion_core.resume import comparison as compared
@@ -120,7 +121,8 @@ def _run(store: RunStore, run: Run) -> dict[str, Any]:
         "progress": epoch_text(last["epoch"] if last else None, record.span),
         "last": last,
         "best": min(losses, default=None),
-        "epochs": epochs,
+        "epochs": epochs[-MOST_EPOCHS:],
+        "untold": max(0, len(epochs) - MOST_EPOCHS),
         "figures": [*_curves(store, run)],
         "settings": [
             (one.label, setting_text(one.name, getattr(config, one.name))) for one in settings() if one.name != "name"

@@ -18,9 +18,10 @@ def offer_report(store: RunStore, runs: Sequence[Run]) -> None:
     """Offer to make it, which takes seconds, as the runs are at that click; then offer what was made."""
     shown = runs[:MOST_RUNS]
     ids = tuple(run.id for run in shown)
-    begun = f"report {hash(ids)}"
+    key = f"report {hash(ids)}"
+    begun = f"begun {key}"
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button(texts.REPORT, icon=":material/description:", help=texts.REPORT_ABOUT):
+        if st.button(texts.REPORT, icon=":material/description:", help=texts.REPORT_ABOUT, key=key):
             st.session_state[begun] = tuple(map(_version, shown))
         if len(shown) < len(runs):
             st.caption(texts.REPORT_FIRST.format(most=MOST_RUNS, count=len(runs)), width="content")
