@@ -66,6 +66,7 @@ def _values(published: Published) -> dict[str, Any]:
         "parameters": published.parameters,
         "dataset": dataset,
         "sha256": record.dataset_sha256 or dataset.sha256,
+        "imported": any(step.run.record.source for step in published.steps),  # nobody here saw it being trained
         "assumed": "dataset" not in record.trained_on,
         "metadata": metadata(published),
         "license": texts.LICENSED.format(license=given) if given else texts.NOT_LICENSED,

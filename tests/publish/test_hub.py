@@ -11,6 +11,7 @@ from safetensors import safe_open
 
 from fashion_core import files
 from fashion_core.errors import ConfigError, DamagedFileError, DataError, DiskError, RunNotFoundError
+from fashion_core.formats.import_file import import_file
 from fashion_core.publish import hub
 from fashion_core.publish.card import escaped
 from fashion_core.runs.store import RunStore
@@ -128,3 +129,14 @@ def test_command_tells_each_file_and_how_to_upload(
     out, _ = printed(capsys, "publish", family.parent.id, 1, tmp_path / "hub", "--license", "mit")
     assert out.splitlines()[-1] == f"To publish it: hf upload NAME/MODEL {tmp_path / 'hub'} ."
     assert "is not an empty folder" in refused(capsys, "publish", family.parent.id, "1", str(tmp_path / "hub"))
+
+
+def test_card_of_an_imported_model_claims_nothing_about_its_training(
+    store: RunStore, folder: Path, tmp_path: Path
+) -> None:
+    run = import_file(store, folder / "model.safetensors", "theirs.safetensors", {"dataset": "synthetic"})
+    hub.publish(store, run, 2, tmp_path / "hub")
+    text = (tmp_path / "hub" / "README.md").read_text()
+    assert "none of which it was trained on" not in text
+    assert "imported from theirs.safetensors" in text
+    assert not (tmp_path / "hub" / "losses.png").exists()
