@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.anyio]
 HOST, PATH, MIB = "fashion.example.org", "/fashion", 2**20
 GUIDE = (ROOT / "docs" / "deploy.md").read_text()
 AROUND = """
-daemon off; pid {folder}/pid; error_log {folder}/errors;
+daemon off; master_process off; pid {folder}/pid; error_log {folder}/errors;
 events {{}}
 http {{
     access_log off;
