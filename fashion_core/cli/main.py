@@ -9,9 +9,9 @@ from typing import Any, Never
 
 from tqdm import tqdm
 
-from fashion_core.cli import data, drill, files, lists, models, publish, runs
+from fashion_core.cli import app, data, drill, files, lists, models, publish, runs
 from fashion_core.cli.answer import as_typed, say
-from fashion_core.config import PRESETS, settings
+from fashion_core.config import COMMAND, PRESETS, settings
 from fashion_core.errors import one_line
 from fashion_core.files import REFUSALS, refusal
 from fashion_core.runs.schema import EXPORT_NAMES
@@ -49,10 +49,10 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser(first: str) -> argparse.ArgumentParser:
     """The commands for people; the server's own only where one of them comes first, so that no text lists them."""
-    parser = _Parser(prog="python -m fashion_core", description=__doc__)
+    parser = _Parser(prog=COMMAND, description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     own = _add_run_commands, _add_file_commands, _add_model_commands
-    for add_commands in (*own, data.add_commands, publish.add_commands):
+    for add_commands in (*own, data.add_commands, app.add_commands, publish.add_commands):
         add_commands(commands)
     if first == "importer":  # called once the gate is passed
         importer = _add(commands, "importer", files.import_file_for_server, "import a file for the server")
