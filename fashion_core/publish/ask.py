@@ -11,7 +11,7 @@ from fashion_core.runs import processes
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 
-MOST_RUNS: Final = 50  # of one report: each takes half a second and 100 KB
+MOST_RUNS: Final = 50  # of one report: each takes half a second and 150 KB
 PATIENCE: Final = 60.0  # seconds that one waits for those before it
 _making = threading.Lock()
 
