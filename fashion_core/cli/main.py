@@ -9,7 +9,7 @@ from typing import Any, Never
 
 from tqdm import tqdm
 
-from fashion_core.cli import data, drill, files, lists, models, runs
+from fashion_core.cli import bundles, data, drill, files, lists, models, runs
 from fashion_core.cli.answer import as_typed, say
 from fashion_core.config import PRESETS, settings
 from fashion_core.errors import one_line
@@ -51,13 +51,21 @@ def _parser(first: str) -> argparse.ArgumentParser:
     """The commands for people; the server's own only where one of them comes first, so that no text lists them."""
     parser = _Parser(prog="python -m fashion_core", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add_commands in (_add_run_commands, _add_file_commands, _add_model_commands, data.add_commands):
+    for add_commands in (
+        _add_run_commands,
+        _add_file_commands,
+        _add_model_commands,
+        data.add_commands,
+        bundles.add_commands,
+    ):
         add_commands(commands)
     if first == "importer":  # called once the gate is passed
         importer = _add(commands, "importer", files.import_file_for_server, "import a file for the server")
         _add_import_arguments(importer)
     if first == "adder":  # called once the gate is passed
         data.add_for_server_command(commands)
+    if first == "unbundler":  # called once the gate is passed
+        bundles.add_for_server_command(commands)
     if first == "describe-models":
         describe = _add(commands, "describe-models", models.describe_models, "describe a team's models", "module")
         describe.add_argument("--shape", type=models.shape_of, required=True)
