@@ -1,6 +1,7 @@
 """What the files of a run from anyone mean: each as this app writes it, and all of one run together."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
@@ -11,7 +12,8 @@ from pydantic_core import from_json
 from fashion_core import files
 from fashion_core.bundles import layout
 from fashion_core.bundles.read import Bundle
-from fashion_core.errors import RefusedFileError
+from fashion_core.errors import RefusedFileError, UnfitFileError
+from fashion_core.formats.untrusted import validate
 from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import UNDER_WAY_STATES, Drill, FileInfo, Labels, LoadCheck, RunRecord, Status
@@ -139,7 +141,10 @@ def check_files(run: Run, found: Records) -> None:
     """Read what is not a record, where it was unpacked: no model in it can do harm. Raises ``RefusedFileError``."""
     for name in found.infos:
         try:
-            read_saved_file(run.path / name)
+            file = read_saved_file(run.path / name)
+            file.check_numbers()
+            with suppress(UnfitFileError):  # of a team's own model, which may not be here: nothing speaks of harm
+                validate.check(file)
         except RefusedFileError as error:
             said = f"its member {run.id}/{name} is no model that can be read: {error.reason}"
             raise RefusedFileError(said) from error

@@ -16,7 +16,7 @@ MAX_MEMBERS: Final = 50_000
 MANIFEST_BYTES: Final = 400  # at most, for each member
 MAX_RECORD_BYTES: Final = 1 << 20
 MAX_TEXT_BYTES: Final = 256 << 20  # of a log, or of the losses of a run's batches
-ARCHIVE: Final = Kind("this app", "any bundle", MAX_MEMBERS, directory_bytes=16 << 20)
+ARCHIVE: Final = Kind("this app", "any bundle", "", MAX_MEMBERS, directory_bytes=16 << 20)
 
 _RUN = Run(Path("run"))
 ID: Final = re.compile(ID_PATTERN, re.ASCII)

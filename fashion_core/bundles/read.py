@@ -32,7 +32,8 @@ class Bundle:
             raise RefusedFileError("it is no bundle of runs; name a file that `bundle` has written")
         self.archive = Archive(file, ledger, layout.ARCHIVE)
         if ledger.objections:
-            raise RefusedFileError(ledger.objections[0])
+            what = "a member is compressed, a name is no plain text, or there is other data"
+            raise RefusedFileError(f"its zip archive is not one that `bundle` has written: {what}")
         if link := next((name for name, member in self.archive.members.items() if member.is_link), None):
             raise RefusedFileError(f"its member {link} is a symbolic link")
         names = list(self.archive.members)
@@ -97,5 +98,6 @@ def parsed(kind: type[Record], data: bytes, name: str) -> Record:
         return kind.model_validate_json(data)
     except ValidationError as error:
         is_short = error.error_count() < _MOST_ERRORS  # a file of nothing but errors would take a gigabyte to explain
-        reason = explain(error).rstrip(".") if is_short else "it is not what this app writes"
+        is_json = not is_short or error.errors()[0]["type"] != "json_invalid"
+        reason = explain(error).rstrip(".") if is_short and is_json else "it is not what this app writes"
         raise RefusedFileError(f"its member {name} can't be used: {printable(reason)}") from error

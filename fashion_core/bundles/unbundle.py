@@ -83,7 +83,7 @@ def unbundle(store: RunStore, path: Path, progress: Progress = lambda done, tota
                     check.check_files(Run(folder / run_id), found[run_id])
                 _make_durable(folder)
                 with queue.hold(store):
-                    fresh = _fresh(store, found)
+                    fresh = _still_fresh(store, found, fresh)
                     _place(store, folder, fresh, found)
     return Unbundled(tuple(fresh), tuple(run_id for run_id in found if run_id not in fresh))
 
@@ -105,6 +105,14 @@ def _fresh(store: RunStore, found: Mapping[str, Records]) -> list[str]:
     for run_id, why in others.items():
         raise RunStateError(counted(len(others), _OTHER, _OTHERS, run=run_id, why=why))
     return [run_id for run_id in found if not store.has(run_id)]
+
+
+def _still_fresh(store: RunStore, found: Mapping[str, Records], unpacked: Sequence[str]) -> list[str]:
+    """Those that nobody has brought meanwhile. Raises ``RunStateError`` if one that was there has been deleted."""
+    fresh = _fresh(store, found)
+    for run_id in (run_id for run_id in fresh if run_id not in unpacked):
+        raise RunStateError(f"Run {run_id} has been deleted meanwhile, and nothing was kept: try again.")
+    return fresh
 
 
 def _difference(store: RunStore, found: Records) -> str:
@@ -203,7 +211,6 @@ def _make_durable(folder: Path) -> None:
 
 def _place(store: RunStore, folder: Path, run_ids: Sequence[str], found: Mapping[str, Records]) -> None:
     """Let the runs appear; all disappear again if one can't. Only the holder of the queue's lock may."""
-    _check_parents(store, run_ids, found)
     placed, unsynced = list[str](), set[str]()
     try:
         for run_id in run_ids:
@@ -219,11 +226,3 @@ def _place(store: RunStore, folder: Path, run_ids: Sequence[str], found: Mapping
         for run_id in reversed(placed):
             (store.root / run_id).rename(folder / run_id)
         raise
-
-
-def _check_parents(store: RunStore, run_ids: Sequence[str], found: Mapping[str, Records]) -> None:
-    """Raise ``RunStateError`` if a parent that was here has been deleted meanwhile."""
-    for run_id in run_ids:
-        parent = found[run_id].record.parent
-        if parent and parent.run in found and parent.run not in run_ids and not store.has(parent.run):
-            raise RunStateError(f"Run {parent.run} has been deleted meanwhile, and nothing was kept: try again.")

@@ -56,7 +56,7 @@ def bundle(store: RunStore, runs: Sequence[Run], out: Path, progress: Progress =
             done += entry.size
             progress(min(done, total), total)
         data = _manifest(chosen, members).model_dump_json().encode()
-        _add(archive, MANIFEST, Entry(MANIFEST, data, len(data)))
+        _add(archive, MANIFEST, Entry(out, MANIFEST, len(data), data))
     return Bundled(chosen, len(members), file.digest)
 
 

@@ -36,6 +36,10 @@ class Kind(NamedTuple):
 
     writer: str = "torch"
     what: str = "any model"
+    advice_before: str = (  # where other data comes first
+        ", as in a part of a distributed checkpoint (.distcp); turn the folder of one into a single file where it was "
+        "made"
+    )
     members: int = MAX_MEMBERS
     directory_bytes: int = MAX_DIRECTORY_BYTES
 
@@ -84,10 +88,7 @@ class Archive:
         if not spans:
             raise RefusedFileError("its zip archive is empty")
         if spans[0][0] != 0:
-            raise RefusedFileError(
-                "there is other data before its zip archive, as in a part of a distributed checkpoint (.distcp); turn "
-                "the folder of one into a single file where it was made"
-            )
+            raise RefusedFileError(f"there is other data before its zip archive{kind.advice_before}")
         gaps = [start - end for (_, end), (start, _) in pairwise([*spans, (directory_start, 0)])]
         if min(gaps) < 0:
             raise RefusedFileError("members of its zip archive overlap")

@@ -1,0 +1,165 @@
+"""What a bundle holds: runs with all that they go back to, as their folders are at that moment."""
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from fashion_core.bundles import snapshot, write
+from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import Drill, Job
+from fashion_core.runs.store import RunStore
+from tests.support.bundles import bundled, manifest_of, members_of, small_run
+from tests.support.files import files_below, flip_a_bit
+from tests.support.runs import ELSEWHERE, new_run, set_state, set_worker
+
+
+def test_bundle_holds_every_file_of_a_run_as_it_is_but_for_who_worked_on_it(store: RunStore) -> None:
+    run = small_run(store)
+    run.write_drill(Drill(killed=1.0, pid=1, epoch=0, batch=1))
+    with run.writing():  # leaves its lock
+        pass
+    members = members_of(bundled(store, run))
+    paths = {path for path in run.path.rglob("*") if path.is_file() and path.name != "lock"}
+    assert {store.root / name for name in members} == paths
+    differs = {name for name, data in members.items() if (store.root / name).read_bytes() != data}
+    assert differs <= {f"{run.id}/status.json"}
+
+
+def test_manifest_is_last_and_names_the_sha256_of_every_member(store: RunStore) -> None:
+    path = bundled(store, small_run(store))
+    manifest, members = manifest_of(path), members_of(path)
+    assert [member["name"] for member in manifest["members"]] == list(members)
+    assert {member["bytes"] for member in manifest["members"]} == {len(data) for data in members.values()}
+
+
+def test_ancestors_come_along_before_those_that_go_back_to_them(store: RunStore) -> None:
+    first = small_run(store)
+    second = small_run(store, first)
+    small_run(store, first, name="another branch")
+    third = small_run(store, second)
+    path = bundled(store, third, second)
+    assert manifest_of(path)["runs"] == [first.id, second.id, third.id]
+
+
+def test_parent_that_was_deleted_is_said_to_be_gone(store: RunStore) -> None:
+    first = small_run(store)
+    second = small_run(store, first)
+    store.delete(first, force=True)
+    manifest = manifest_of(bundled(store, second))
+    assert (manifest["runs"], manifest["gone"]) == ([second.id], [first.id])
+
+
+@pytest.mark.parametrize("state", ["running", "queued", "lost"])
+def test_run_that_is_under_way_or_was_killed_is_a_stopped_one_there_without_its_worker(
+    store: RunStore, state: str
+) -> None:
+    run = small_run(store)
+    set_worker(run, ELSEWHERE)
+    job = Job(launcher="slurm", id="7", user="anna", submitted=1.0)
+    run.write_status(run.status.model_copy(update={"state": state, "job": job, "launcher": "slurm"}))
+    status = json.loads(members_of(bundled(store, run))[f"{run.id}/status.json"])
+    assert status["state"] == "stopped"
+    assert [status[key] for key in ("process", "job", "launcher", "phase")] == [None] * 4
+
+
+def test_row_that_is_being_written_stays_behind(store: RunStore) -> None:
+    run = small_run(store)
+    whole = run.metrics_path.read_bytes()
+    with run.metrics_path.open("ab") as file:
+        file.write(b'{"kind": "batch", "epo')
+    assert members_of(bundled(store, run))[f"{run.id}/metrics.jsonl"] == whole
+
+
+def test_checkpoints_that_are_deleted_meanwhile_stay_behind(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = small_run(store, epochs=3)
+    real = Run.file_info
+
+    def delete_first(self: Run, file: Path) -> object:
+        if file == run.checkpoint_path(1):
+            self.remove_saved(file)
+        return real(self, file)
+
+    monkeypatch.setattr(Run, "file_info", delete_first)
+    names = members_of(bundled(store, run))
+    assert f"{run.id}/model_save/1" not in names
+    assert {f"{run.id}/model_save/0", f"{run.id}/model_save/2"} <= names.keys()
+
+
+def test_damaged_checkpoint_is_named_and_no_file_is_left(store: RunStore, tmp_path: Path) -> None:
+    run = small_run(store)
+    flip_a_bit(run.checkpoint_path(1))
+    with pytest.raises(DamagedFileError, match=r"model_save/1 is damaged: its SHA-256 .*; delete it, or leave its run"):
+        write.bundle(store, [run], tmp_path / "out.zip")
+    run.checkpoint_path(0).unlink()
+    with pytest.raises(DamagedFileError, match="model_save/0 is damaged: the file is missing"):
+        write.bundle(store, [run], tmp_path / "out.zip")
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def test_nothing_is_overwritten_and_nothing_in_the_store_changes(store: RunStore, tmp_path: Path) -> None:
+    run = small_run(store)
+    before = files_below(store.root)
+    out = bundled(store, run)
+    with pytest.raises(DiskError, match="exists already; choose another name"):
+        write.bundle(store, [run], out)
+    assert files_below(store.root) == before
+
+
+def test_full_disk_is_one_sentence_about_the_bundle(store: RunStore, tmp_path: Path) -> None:
+    run = small_run(store)
+    with pytest.raises(DiskError, match=str(tmp_path / "none" / "out.zip")):
+        write.bundle(store, [run], tmp_path / "none" / "out.zip")
+
+
+def test_link_in_a_run_folder_is_not_followed(store: RunStore, tmp_path: Path) -> None:
+    run = small_run(store)
+    run.log_path.unlink()
+    run.log_path.symlink_to("/etc/passwd")
+    with pytest.raises(DiskError, match=r"train\.log can't be used: it is a symbolic link"):
+        write.bundle(store, [run], tmp_path / "out.zip")
+
+
+def test_progress_ends_at_the_size_that_it_named(store: RunStore, tmp_path: Path) -> None:
+    run, told = small_run(store), list[tuple[int, int]]()
+    write.bundle(store, [run], tmp_path / "out.zip", lambda done, total: told.append((done, total)))
+    assert told[-1] == (snapshot.bytes_of(run),) * 2
+    assert sorted(told) == told
+
+
+def test_run_without_an_epoch_can_be_bundled(store: RunStore) -> None:
+    run = new_run(store)
+    set_state(run, "stopped")
+    assert f"{run.id}/run.json" in members_of(bundled(store, run))
+
+
+def test_bundle_of_a_run_that_writes_all_the_time_is_one_that_can_be_read(store: RunStore) -> None:
+    """Its checkpoints come and go and its metrics grow, as in training that keeps the last few."""
+    run = small_run(store, epochs=50)
+    done = threading.Event()
+    worker = threading.Thread(target=_rotate, args=(run, done))
+    worker.start()
+    try:
+        for _ in range(10):
+            names = members_of(bundled(store, run))
+            infos = {name for name in names if name.startswith(f"{run.id}/model_save/") and name.endswith(".json")}
+            assert {name.removesuffix(".json") for name in infos} <= names.keys()
+    finally:
+        done.set()
+        worker.join()
+
+
+def _rotate(run: Run, done: threading.Event) -> None:
+    while not done.is_set():
+        for epoch in range(50):
+            file = run.checkpoint_path(epoch)
+            info = run.file_info(file)
+            assert info
+            data = file.read_bytes()
+            run.remove_saved(file)
+            time.sleep(0)
+            file.write_bytes(data)
+            run.write_info(file, info)
