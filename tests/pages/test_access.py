@@ -95,8 +95,8 @@ def test_stranger_comes_into_no_page(stopped: Run) -> None:
 def test_viewer_sees_runs_and_can_press_nothing_that_changes_them_and_bring_no_file(stopped: Run) -> None:
     app = open_as(login(BERT), "overview", run=stopped.id)
     assert list(app.dataframe[0].value["name"]) == ["to be seen"]
-    assert {one.label: one.disabled for one in app.button} == {"Delete…": True, "Save": True}
-    assert all("only operators" in one.help for one in app.button)
+    assert {one.label: one.disabled for one in app.button} == {"Bundle…": False, "Delete…": True, "Save": True}
+    assert all("only operators" in one.help for one in app.button if one.disabled)
     assert "only operators" in app.caption[0].value
     app = open_as(login(BERT), "checkpoints", view="Import")
     assert "only operators" in app.info[0].value
@@ -105,7 +105,7 @@ def test_viewer_sees_runs_and_can_press_nothing_that_changes_them_and_bring_no_f
 
 def test_operator_is_told_nothing_and_can_press_everything(stopped: Run) -> None:
     app = open_as(login(ANNA), "overview", run=stopped.id)
-    assert {one.label: one.disabled for one in app.button} == {"Delete…": False, "Save": False}
+    assert {one.label: one.disabled for one in app.button} == {"Bundle…": False, "Delete…": False, "Save": False}
     assert not app.warning
     assert "operators" not in sent(app)
 
