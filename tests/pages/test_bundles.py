@@ -10,7 +10,6 @@ from fashion_core.access import audit
 from fashion_core.bundles import unbundle
 from fashion_core.runs.store import RunStore
 from fashion_core.ui.bundles import carry_off
-from tests.pages.test_access import BERT, login, open_as
 from tests.support.bundles import bundled, small_run, tiny_file
 from tests.support.pages import dashboard, labels, press, words
 from tests.support.runs import save_file, set_running
@@ -96,14 +95,3 @@ def test_other_file_is_refused_in_one_sentence(store: RunStore, tmp_path: Path) 
     app = bringing_in(path)
     assert "The file is refused: it is no bundle of runs" in words(app)
     assert not [label for label in labels(app) if label.startswith("Bring in")]
-
-
-def test_viewers_carry_off_and_bring_nothing_in(store: RunStore) -> None:
-    run = small_run(store)
-    app = open_as(login(BERT), "overview", run=run.id)
-    assert press(app, "Bundle…").get("download_button")
-    app = open_as(login(BERT), "overview", run=run.id)
-    app.session_state["bring in runs"] = True
-    app.run()
-    assert "only operators" in app.info[0].value
-    assert not app.get("file_uploader")
