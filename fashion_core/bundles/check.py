@@ -22,6 +22,7 @@ _MOST: Final = 2**53  # of every whole number: larger ones are no floats, and fi
 _LATEST: Final = 4e9  # of a time in seconds since 1970
 _YEARS: Final = range(2000, 2100)
 _LONGEST_LINE: Final = 1 << 20
+_TEAMS: Final = "; its run has a team's own model: set FASHION_MODELS to the module that lists it first"
 _Count = Annotated[int, Field(ge=0, lt=10**9)]
 
 
@@ -147,7 +148,7 @@ def check_files(run: Run, found: Records) -> None:
                 validate.check(file)
         except RefusedFileError as error:
             said = f"its member {run.id}/{name} is no model that can be read: {error.reason}"
-            raise RefusedFileError(said) from error
+            raise RefusedFileError(said + (_TEAMS if found.record.model_sha256 else "")) from error
     _check_metrics(run, found.record)
     losses = run.load_losses_path
     expected = found.load_check.losses_sha256 if found.load_check else None

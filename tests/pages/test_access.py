@@ -174,9 +174,7 @@ def test_shared_pages_are_read_only_and_say_why(trained: Run, request: pytest.Fi
     for page, query, offered in OFFERED:
         app = open_page(page, **{key: value.replace("{run}", trained.id) for key, value in query.items()})
         assert [one.value[:4] for one in app.warning if "FASHION" in one.value] == ["Read"] * read_only
-        found = {
-            label: is_disabled for label, is_disabled in disabled(app).items() if label != "Bundle…"
-        }  # it only reads
+        found = {label: is_disabled for label, is_disabled in disabled(app).items() if label != "Bundle…"}
         assert found == dict.fromkeys(offered, read_only), (page, query)
 
 
