@@ -1,4 +1,6 @@
-"""The dashboard: ``streamlit run app.py``."""
+"""The dashboard: ``streamlit run app.py``, or ``fashion-core app`` of an installed package."""
+
+from pathlib import Path
 
 import streamlit as st
 from starlette.middleware import Middleware
@@ -8,7 +10,7 @@ from fashion_core.ui.live import route  # imports most of what pages need, a sec
 from fashion_core.ui.server import guard, start
 
 app = st.App(
-    start.DASHBOARD,
+    Path(__file__).resolve().parent / "pages" / "dashboard.py",
     lifespan=start.lifespan,
     routes=[WebSocketRoute(route.address(), route.serve)],
     middleware=[Middleware(guard.Guard)],

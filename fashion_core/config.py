@@ -5,6 +5,7 @@ import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -31,6 +32,11 @@ LONGEST_DATASET_NAME: Final = 40  # characters
 DATASET_NAME: Final = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 MOST_IMAGES: Final = 10_000_000  # of one dataset, to train on
 
+
+_PACKAGE: Final = Path(__file__).resolve().parent
+IS_INSTALLED: Final = (_PACKAGE / "dashboard").is_dir()  # from a wheel, which holds app and pages inside the package
+APP: Final = (_PACKAGE / "dashboard" if IS_INSTALLED else _PACKAGE.parent) / "app.py"
+COMMAND: Final = "fashion-core" if IS_INSTALLED else "python -m fashion_core"
 
 Fit = Literal["pad", "crop", "stretch"]  # how a picture of another size is made one of a dataset's
 FITS: Final[tuple[Fit, ...]] = typing.get_args(Fit)

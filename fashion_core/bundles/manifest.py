@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, FailFast, Field, StringConstraints
 
+from fashion_core import __version__
 from fashion_core.bundles.layout import FORMAT, ID, VERSION
 
 _Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -23,6 +24,7 @@ class Member(_Strict):
 class Manifest(_Strict):
     format: Literal["fashion-core bundle"] = FORMAT
     version: Literal[1] = VERSION
+    app: str = Field(__version__, max_length=100)  # whose version wrote it
     created: AwareDatetime
     runs: tuple[_Id, ...] = Field(min_length=1)  # parents before those resumed from them
     gone: tuple[_Id, ...] = ()  # parents of theirs that the store had no more

@@ -8,12 +8,13 @@ from typing import Final
 from fashion_core.access import gate
 from fashion_core.cli.answer import answer, say
 from fashion_core.cli.runs import check_finished, signals_explained, wait_for
+from fashion_core.config import COMMAND
 from fashion_core.errors import RunNotFoundError, RunStateError
 from fashion_core.resume import drill
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 
-_LOST: Final = "Run {run} is lost; continue it with `python -m fashion_core continue {run}`."
+_LOST: Final = f"Run {{run}} is lost; continue it with `{COMMAND} continue {{run}}`."
 _NO_TWIN: Final = "Run {run} finished, but it has no undisturbed twin to compare with."
 _NO_TWIN_WITHOUT_PARENT: Final = (
     "Run {run} finished, but it has no undisturbed twin to compare with: the checkpoint that it was resumed from is "

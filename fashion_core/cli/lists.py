@@ -7,6 +7,7 @@ from typing import Any
 
 from fashion_core.access import audit
 from fashion_core.cli.answer import answer, say
+from fashion_core.config import COMMAND
 from fashion_core.data.description import images_label
 from fashion_core.errors import (
     DamagedFileError,
@@ -51,7 +52,7 @@ def _record_or_damage(run: Run) -> dict[str, Any]:
 
 def _run_lines(store: RunStore, every: bool) -> Iterator[str]:
     if not store.ids():
-        yield "No runs yet: `python -m fashion_core train` makes one."
+        yield f"No runs yet: `{COMMAND} train` makes one."
     for row in _indexed_rows(store) if every else map(read_row, store.newest()):
         yield _run_line(row, store.at(row.id).state() if row.state == "running" else row.state)
 
@@ -131,7 +132,7 @@ def compare_runs(options: argparse.Namespace) -> None:
 def _compare_lines(rows: Sequence[comparison.Compared]) -> Iterator[str]:
     """The answer and the runs of each dataset."""
     if not rows:
-        yield "No run has been resumed yet: `python -m fashion_core resume RUN EPOCH` resumes one."
+        yield f"No run has been resumed yet: `{COMMAND} resume RUN EPOCH` resumes one."
     for dataset, own in comparison.by_dataset(rows).items():
         yield f"{images_label(dataset)}: {answers.sentence(own)}"
         yield from answers.answers_over_seeds(own)

@@ -9,9 +9,9 @@ from typing import Any, Never
 
 from tqdm import tqdm
 
-from fashion_core.cli import bundles, data, drill, files, lists, models, runs
+from fashion_core.cli import app, bundles, data, drill, files, lists, models, runs
 from fashion_core.cli.answer import as_typed, say
-from fashion_core.config import PRESETS, settings
+from fashion_core.config import COMMAND, PRESETS, settings
 from fashion_core.errors import one_line
 from fashion_core.files import REFUSALS, refusal
 from fashion_core.runs.schema import EXPORT_NAMES
@@ -49,7 +49,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser(first: str) -> argparse.ArgumentParser:
     """The commands for people; the server's own only where one of them comes first, so that no text lists them."""
-    parser = _Parser(prog="python -m fashion_core", description=__doc__)
+    parser = _Parser(prog=COMMAND, description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add_commands in (
         _add_run_commands,
@@ -57,6 +57,7 @@ def _parser(first: str) -> argparse.ArgumentParser:
         _add_model_commands,
         data.add_commands,
         bundles.add_commands,
+        app.add_commands,
     ):
         add_commands(commands)
     if first == "importer":  # called once the gate is passed

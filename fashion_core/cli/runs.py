@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from fashion_core.access import gate
 from fashion_core.cli.answer import answer, given_settings, say
+from fashion_core.config import COMMAND
 from fashion_core.errors import (
     ConfigError,
     FashionError,
@@ -34,7 +35,7 @@ from fashion_core.training import torchrun
 
 _ON_EACH_HOST = "On each host, for {name}: {command}"
 _NO_LAYERS: Mapping[str, object] = {}
-_HERE = "`python -m fashion_core continue {run}` starts {name}."
+_HERE = f"`{COMMAND} continue {{run}}` starts {{name}}."
 
 
 def train_run(options: argparse.Namespace) -> None:
@@ -96,11 +97,11 @@ def signals_explained() -> Iterator[list[Run]]:
     except (SystemExit, KeyboardInterrupt, BrokenPipeError) as leaving:
         ids = [run.id for run in runs if _is_under_way(run)]
         if ids:
-            one = "Training goes on without this command, in {runs}; `python -m fashion_core stop {runs}` stops it."
+            one = f"Training goes on without this command, in {{runs}}; `{COMMAND} stop {{runs}}` stops it."
             many = "Training goes on without this command, in {runs}; `stop` stops each."
             say(f"fashion_core: {counted(len(ids), one, many, runs=', '.join(ids))}")
         elif isinstance(leaving, SystemExit):
-            say("fashion_core: Ended by a signal; `python -m fashion_core runs` lists the runs, and `stop` stops one.")
+            say(f"fashion_core: Ended by a signal; `{COMMAND} runs` lists the runs, and `stop` stops one.")
         raise
 
 
@@ -200,9 +201,7 @@ def check_finished(runs: Sequence[Run]) -> None:
         if state == "failed":
             raise RunStateError(f"Run {run.id} failed: {status.error}")
         if state != "finished":
-            raise RunStateError(
-                f"Run {run.id} is {state}; continue it with `python -m fashion_core continue {run.id}`."
-            )
+            raise RunStateError(f"Run {run.id} is {state}; continue it with `{COMMAND} continue {run.id}`.")
 
 
 def _records(store: RunStore, runs: Sequence[Run], layers: Mapping[str, object]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from filelock import FileLock
 
 from fashion_core import files
+from fashion_core.config import COMMAND
 from fashion_core.errors import DataError, DownloadError
 
 ADDRESS = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
@@ -46,7 +47,7 @@ ARCHIVES = tuple(
     )
 )
 TOTAL_BYTES = sum(archive.bytes for archive in ARCHIVES)
-HOW_TO_GET_IT = "run `python -m fashion_core download` or set FASHION_DATA to a folder with the four official .gz files"
+HOW_TO_GET_IT = f"run `{COMMAND} download` or set FASHION_DATA to a folder with the four official .gz files"
 
 
 def root() -> Path:

@@ -10,8 +10,6 @@ import stat
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +36,9 @@ MOST_SCANNED_PIXELS = 20 * MOST_JPEG_PIXELS  # of about ten scans of a progressi
 WORKING_SIDE = 1024  # longest side, in pixels: ample even where the garment fills little of a photo
 
 # What Pillow raises on malformed bytes: its readers are written in Python and check little.
-_BROKEN = (OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
-           AssertionError, RuntimeError, MemoryError, struct.error, zlib.error)  # fmt: skip
+_PROBLEMS = (OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
+             AssertionError, RuntimeError, MemoryError, struct.error, zlib.error,
+             Image.DecompressionBombError, Image.DecompressionBombWarning)  # fmt: skip
 _TOO_LARGE = "The image has more than {} million pixels: save it smaller and try again."
 _DAMAGED = "The image is damaged, cut off or of a rare kind: open it in another program and save it as PNG or JPEG."
 # What people take for one of the formats, and how it begins.
@@ -88,22 +87,22 @@ def open_sized(source: bytes | Path) -> tuple[Image.Image, str, tuple[int, int]]
     data, exif = split(_checked(source if isinstance(source, bytes) else _read(source)))
     lies = orientation(exif) if exif else 1
     turn = _TURNS.get(lies)
-    with _problems_of_pillow():
+    try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
-    with image:
-        with _problems_of_pillow():
-            _check_size(image, data)
-            size = image.size[::-1] if lies in _ON_ITS_SIDE else image.size  # before a JPEG is decoded smaller
-            notes = [f"{image.format} of {image.width} × {image.height} pixels"]
-            if getattr(image, "is_animated", False):
-                notes.append("the first of several pictures in the file")
-            plain = _decode(image, turn)
-        small = _small(plain)
-        if turn is not None:
-            notes.append("turned upright as its EXIF data say")
-        if max(small.size) < max(image.size):
-            notes.append(f"worked on at {small.width} × {small.height}")
-        return small, ", ".join(notes), image.size if isinstance(image, TiffImageFile) else size
+        _check_size(image, data)
+        size = image.size[::-1] if lies in _ON_ITS_SIDE else image.size  # before a JPEG is decoded smaller
+        notes = [f"{image.format} of {image.width} × {image.height} pixels"]
+        if getattr(image, "is_animated", False):
+            notes.append("the first of several pictures in the file")
+        plain = _decode(image, turn)
+    except _PROBLEMS as error:
+        raise _refusal(error) from error
+    small = _small(plain)
+    if turn is not None:
+        notes.append("turned upright as its EXIF data say")
+    if max(small.size) < max(image.size):
+        notes.append(f"worked on at {small.width} × {small.height}")
+    return small, ", ".join(notes), image.size if isinstance(image, TiffImageFile) else size
 
 
 def _read(path: Path) -> bytes:
@@ -131,16 +130,13 @@ def _checked(data: bytes) -> bytes:
     return data
 
 
-@contextmanager
-def _problems_of_pillow() -> Iterator[None]:
-    try:
-        yield
-    except UnidentifiedImageError as error:
-        raise ImageError(f"The file is not an image, or damaged, or of a rare kind: choose a {NAMES} file.") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(_TOO_LARGE.format(MOST_PIXELS // 1_000_000)) from error
-    except _BROKEN as error:
-        raise ImageError(_DAMAGED) from error
+def _refusal(error: Exception) -> ImageError:
+    """What to say about a problem of Pillow's."""
+    if isinstance(error, UnidentifiedImageError):
+        return ImageError(f"The file is not an image, or damaged, or of a rare kind: choose a {NAMES} file.")
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return ImageError(_TOO_LARGE.format(MOST_PIXELS // 1_000_000))
+    return ImageError(_DAMAGED)
 
 
 def _check_size(image: Image.Image, data: bytes) -> None:

@@ -63,10 +63,15 @@ def _png_chunks(data: bytes) -> Iterator[_Part]:
     while place < len(data) and name != b"IEND":
         end = place + 12 + int.from_bytes(data[place : place + 4], "big")
         name, chunk = data[place + 4 : place + 8], data[place:end]
-        is_whole = name != b"eXIf" or zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
         is_seen = name[:1].isupper() or name in _TRANSPARENCY_AND_ANIMATION
-        yield chunk if is_seen else b"", chunk[8:-4] if name == b"eXIf" and is_whole else b""
+        yield chunk if is_seen else b"", _exif_of(chunk) if name == b"eXIf" else b""
         place = end
+
+
+def _exif_of(chunk: bytes) -> bytes:
+    """The EXIF data in a chunk of a PNG; nothing where it is damaged."""
+    is_whole = zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
+    return chunk[8:-4] if is_whole else b""
 
 
 def _jpeg_segments(data: bytes) -> Iterator[_Part]:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from fashion_core import files
 from fashion_core.cache import Cache
-from fashion_core.config import variable
+from fashion_core.config import IS_INSTALLED, variable
 from fashion_core.errors import WorkerError
 
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
@@ -127,11 +127,13 @@ def child_environment(**changes: str) -> dict[str, str]:
 def child_variables(**changes: str) -> dict[str, str]:
     """What a process of this package needs beside its environment: among others, to import it from any folder."""
     search_path = os.pathsep.join(filter(None, [str(PACKAGE_PARENT), os.environ.get("PYTHONPATH")]))
+    # Installed, it is found without that: then nothing in the folder that it is started from stands in its place.
+    found = {"PYTHONSAFEPATH": "1"} if IS_INSTALLED else {"PYTHONPATH": search_path}
     # Threads that spin long while they wait keep the cores from a browser on the same machine.
     threads = {"GOMP_SPINCOUNT": variable("GOMP_SPINCOUNT") or "10000"}
     # Whatever the encoding here: the log and the answers are read as UTF-8.
     text = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:backslashreplace", "PYTHONUNBUFFERED": "1"}
-    return {**threads, **text, "PYTHONPATH": search_path, **changes}
+    return {**threads, **text, **found, **changes}
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fashion_core import files
 from fashion_core.cache import MOST_RUNS
-from fashion_core.config import TrainConfig
+from fashion_core.config import COMMAND, TrainConfig
 from fashion_core.data.description import BUILT_IN, Description, describe, resolved
 from fashion_core.errors import DamagedFileError, DiskError, RunNotFoundError, RunStateError
 from fashion_core.runs import team_models
@@ -39,9 +39,7 @@ _LEFTOVER = re.compile(
     rf"({ID_PATTERN}(-[0-9a-f]{{8}})?|(upload|{UNBUNDLED})-[0-9a-f]{{16}}|{files.SCRATCH})"
 )
 _SHORT_ID = "No run in {root} has the id {run_id!r}; several ids begin like that: give more characters."
-_UNKNOWN_ID = (
-    "No run in {root} has the id {run_id!r}; look for it on the Overview page, or with `python -m fashion_core runs`."
-)
+_UNKNOWN_ID = f"No run in {{root}} has the id {{run_id!r}}; look for it on the Overview page, or with `{COMMAND} runs`."
 
 
 @lru_cache(maxsize=MOST_RUNS)

@@ -1,6 +1,7 @@
 """A team's own models resume exactly, as this app's do; a changed source is told before, and does not continue."""
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fashion_core.config import parse_config
+from fashion_core.config import FASHION, parse_config
 from fashion_core.errors import ModelError
 from fashion_core.formats.inspect import inspect
 from fashion_core.resume import comparison, plan
@@ -19,6 +20,7 @@ from fashion_core.runs import queue, team_models
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.resume.test_plan import assert_same_epochs_after, load_check, resumption
+from tests.support.datasets import add_dataset
 from tests.support.exact import KilledError, killed_after, load, same
 from tests.support.processes import command_line, wait_until, worker_is_gone
 from tests.support.runs import FEW, After, new_run, resume, set_state, train
@@ -35,7 +37,8 @@ SHORT = {"epochs": 3, "batch_size": 16, "train_images": 76, "seed": 5}
 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory, synthetic_data: Path) -> Iterator[RunStore]:
-    with zoo_store(tmp_path_factory.mktemp("zoo") / "runs", synthetic_data) as store:
+    folder = tmp_path_factory.mktemp("zoo")
+    with zoo_store(folder / "runs", shutil.copytree(synthetic_data, folder / "data")) as store:
         yield store
 
 
@@ -85,8 +88,9 @@ def test_killed_inside_an_epoch_and_continued_ends_in_the_same_bits(zoo: RunStor
 
 @pytest.mark.slow
 def test_worker_killed_with_sigkill_and_continued_ends_in_the_same_bits(zoo: RunStore) -> None:
-    long_enough = {"train_images": 1_000, "device": "cpu", "threads": 1, "epochs": 2}
-    config = parse_config({**SHORT, **SETTINGS["residual"], "model": "residual", **long_enough})
+    add_dataset("coins", FASHION, train=1_000)  # long enough to be killed
+    asked = {"dataset": "coins", "train_images": 0, "device": "cpu", "threads": 1, "epochs": 2}
+    config = parse_config({**SHORT, **SETTINGS["residual"], "model": "residual", **asked})
     straight = queue.start(zoo, config)
     wait_until(lambda: worker_is_gone(straight), "the straight run ends", 240)
     assert straight.state() == "finished", straight.log_tail(5)

@@ -79,11 +79,10 @@ def by_torch(before: nn.Module, after: nn.Module) -> dict[str, str]:
 def test_layers_are_what_pytorch_says_for_each_pair_of_models_and_shapes(
     store: RunStore, models: tuple[str, str]
 ) -> None:
-    for before, after in itertools.permutations(("synthetic", *DATASETS), 2):
-        run, asked = (
-            new_run(store, model=models[0], dataset=before, train_images=120),
-            config(model=models[1], dataset=after, train_images=120),
-        )
+    names = ("synthetic", *DATASETS)
+    runs = {name: new_run(store, model=models[0], dataset=name, train_images=120) for name in names}
+    for before, after in itertools.permutations(names, 2):
+        run, asked = runs[before], config(model=models[1], dataset=after, train_images=120)
         one, other = describe(before), describe(after)
         with torch.device("meta"):
             built = build_model(models[0], 0, one.shape), build_model(models[1], 0, other.shape)

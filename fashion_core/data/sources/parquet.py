@@ -158,23 +158,22 @@ def _items(part: _Part, values: Numbers, groups: list[int]) -> Iterator[Item]:
     starts = np.cumsum(
         [0, *(part.file.metadata.row_group(group).num_rows for group in range(part.file.num_row_groups))]
     )
-    labels: Numbers = np.searchsorted(values, part.labels)
     for group in groups:
-        row = int(starts[group])
-        for picture in _pictures(part, group):
-            yield Item(f"{part.name} row {row}", part.half, int(labels[row]), picture)
-            row += 1
+        first, end = starts[group : group + 2].tolist()
+        labels = np.searchsorted(values, part.labels[first:end]).tolist()
+        with _damage(part.name):
+            for row, (label, picture) in enumerate(zip(labels, _pictures(part, group), strict=True), first):
+                yield Item(f"{part.name} row {row}", part.half, label, picture)
 
 
 def _pictures(part: _Part, group: int) -> Iterator[bytes | ImageError]:
     rows, columns = _rows_at_once(part, group), [part.columns.image]
-    with _damage(part.name):
-        for batch in part.file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
-            column = batch.column(0)
-            cells = column.field("bytes") if pa.types.is_struct(column.type) else column
-            for cell in cells:
-                data = cell.as_buffer()
-                yield ImageError(_NO_PICTURE) if data is None else data[: MOST_BYTES + 1].to_pybytes()
+    for batch in part.file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
+        column = batch.column(0)
+        cells = column.field("bytes") if pa.types.is_struct(column.type) else column
+        for cell in cells:
+            data = cell.as_buffer()
+            yield ImageError(_NO_PICTURE) if data is None else data[: MOST_BYTES + 1].to_pybytes()
 
 
 def _rows_at_once(part: _Part, group: int) -> int:

@@ -33,7 +33,8 @@ def offer(store: RunStore, runs: Sequence[Run]) -> None:
         if size > MOST_BYTES:
             st.write(texts.TOO_LARGE.format(most=bytes_text(MOST_BYTES)))
             ids = " ".join(run.id for run in runs)
-            st.code(f"python -m fashion_core bundle {ids} {texts.FILE_NAME}", language="sh", wrap_lines=True)
+            command = texts.ON_THE_SERVER.format(runs=ids, file=texts.FILE_NAME)
+            st.code(command, language="sh", wrap_lines=True)
         else:
             with st.spinner(texts.MAKING):  # before the button is drawn: a failure must not be a lost click
                 data = _bundled(store, runs)

@@ -1,5 +1,7 @@
 """The texts of carrying runs off, and of bringing them in."""
 
+from fashion_core.config import COMMAND
+
 # Carrying off
 BUNDLE = "Bundle…"
 BUNDLE_RUNS = "Carry these runs off"
@@ -10,20 +12,20 @@ WITH_ANCESTORS_MANY = "{runs}, of which {count:,} because others go back to them
 WITHOUT_ANCESTORS = "{runs} · {size}"
 TRAINING = "A run that still trains goes along as it is now, and is a stopped one there: it can continue there."
 UNBUNDLE_THERE = (
-    "Where it should go: *Bring in runs from a bundle* on this page, or `python -m fashion_core unbundle FILE`. Images "
-    "do not go along."
+    f"Where it should go: *Bring in runs from a bundle* on this page, or `{COMMAND} unbundle FILE`. Images do not go "
+    "along."
 )
 TOO_LARGE = "That is more than a browser should download at once ({most}). On the server:"
 MAKING = "Bundling…"
 DOWNLOAD = "Download"
 FILE_NAME = "runs.zip"
+ON_THE_SERVER = COMMAND + " bundle {runs} {file}"
 
 # Bringing in
 BRING_IN = "Bring in runs from a bundle"
 WHAT_COMES = (
-    "A file that *Bundle* or `python -m fashion_core bundle` has written, here or elsewhere. Runs keep their ids, "
-    "their parents and all their files; those that are here already stay as they are. Larger files: "
-    "`python -m fashion_core unbundle FILE`."
+    f"A file that *Bundle* or `{COMMAND} bundle` has written, here or elsewhere. Runs keep their ids, their parents and "
+    f"all their files; those that are here already stay as they are. Larger files: `{COMMAND} unbundle FILE`."
 )
 FILE = "File"
 READING = "Reading…"

@@ -1,6 +1,6 @@
 """What people read about saved files: what is in one, what it can be turned into, imports, and what can be deleted."""
 
-from fashion_core.config import PIXEL_MEAN, PIXEL_STD
+from fashion_core.config import COMMAND, PIXEL_MEAN, PIXEL_STD
 from fashion_core.runs.schema import VerdictKind
 
 # which file
@@ -91,7 +91,7 @@ MAKING_FILE = "Making the file…"
 # import
 UPLOAD = (
     "A state_dict, a checkpoint, a whole model, a Lightning checkpoint, safetensors or a .pt2 program, "
-    "of one of the three models here, up to 160 MB; `python -m fashion_core import FILE` takes larger ones. "
+    f"of one of the three models here, up to 160 MB; `{COMMAND} import FILE` takes larger ones. "
     "Nothing in it is executed."
 )
 FILE = "File"

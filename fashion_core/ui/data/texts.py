@@ -1,10 +1,12 @@
 """The texts of bringing a dataset in."""
 
+from fashion_core.config import COMMAND
+
 ADD_YOUR_OWN = "Train on your own images"
 WHAT_CAN_BE_ADDED = (
     "A zip with a folder for each class (with or without *train* and *test* above them), an .npz as MedMNIST and Keras "
     "have them, or a Parquet file of images and labels. Pictures of another size are made to fit. "
-    "`python -m fashion_core data add --help` takes folders of any size."
+    f"`{COMMAND} data add --help` takes folders of any size."
 )
 FILE = "File"
 PATH = "Or a file or folder under FASHION_DATA"

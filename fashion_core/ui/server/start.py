@@ -4,7 +4,6 @@ import gc
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 import streamlit as st
 
@@ -14,21 +13,18 @@ from fashion_core.runs.launchers import engines
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, streamlit_internals
 
-DASHBOARD = Path(__file__).resolve().parents[3] / "pages" / "dashboard.py"
-
-
 _problems: list[str] = []  # of the store of runs, found when the server started
 
 
 @asynccontextmanager
-async def lifespan(_app: st.App) -> AsyncIterator[None]:
+async def lifespan(app: st.App) -> AsyncIterator[None]:
     """Check the store of runs, and open a browser, unless the server is headless.
 
     The garbage collector skips what has been imported by now, which saves visitors pauses of 0.1 s.
     The folder of the pages stays in ``sys.path``: Streamlit would add it for each run of a script and remove it after,
     while another visitor's script walks that list to find a module, and skips an entry.
     """
-    sys.path.append(str(DASHBOARD.parent))
+    sys.path.append(str(app.script_path.parent))
     gc.collect()
     gc.freeze()
     _check_store()

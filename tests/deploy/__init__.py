@@ -1,0 +1,1 @@
+"""The package, the image and the proxy, as docs/deploy.md has them."""
