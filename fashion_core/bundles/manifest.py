@@ -24,7 +24,7 @@ class Member(_Strict):
 class Manifest(_Strict):
     format: Literal["fashion-core bundle"] = FORMAT
     version: Literal[1] = VERSION
-    app: str = Field(__version__, max_length=100)  # whose version wrote it
+    app: str = Field(default=__version__, max_length=100)  # the version that wrote it
     created: AwareDatetime
     runs: tuple[_Id, ...] = Field(min_length=1)  # parents before those resumed from them
     gone: tuple[_Id, ...] = ()  # parents of theirs that the store had no more

@@ -24,8 +24,8 @@ ON_THE_SERVER = COMMAND + " bundle {runs} {file}"
 # Bringing in
 BRING_IN = "Bring in runs from a bundle"
 WHAT_COMES = (
-    f"A file that *Bundle* or `{COMMAND} bundle` has written, here or elsewhere. Runs keep their ids, their parents and "
-    f"all their files; those that are here already stay as they are. Larger files: `{COMMAND} unbundle FILE`."
+    f"A file that *Bundle* or `{COMMAND} bundle` has written, here or elsewhere. Runs keep their ids, their parents "
+    f"and all their files; those that are here already stay as they are. Larger files: `{COMMAND} unbundle FILE`."
 )
 FILE = "File"
 READING = "Reading…"
