@@ -1,20 +1,19 @@
 """What a bundle holds: runs with all that they go back to, as their folders are at that moment."""
 
+import itertools
 import json
-import threading
-import time
 from pathlib import Path
 
 import pytest
 
-from fashion_core.bundles import snapshot, write
+from fashion_core.bundles import snapshot, unbundle, write
 from fashion_core.errors import DamagedFileError, DiskError
-from fashion_core.runs.run import Run
+from fashion_core.runs import metrics
 from fashion_core.runs.schema import Drill, Job
 from fashion_core.runs.store import RunStore
 from tests.support.bundles import bundled, manifest_of, members_of, small_run
 from tests.support.files import files_below, flip_a_bit
-from tests.support.runs import ELSEWHERE, new_run, set_state, set_worker
+from tests.support.runs import ELSEWHERE, batch_row, new_run, set_state, set_worker
 
 
 def test_bundle_holds_every_file_of_a_run_as_it_is_but_for_who_worked_on_it(store: RunStore) -> None:
@@ -74,19 +73,27 @@ def test_row_that_is_being_written_stays_behind(store: RunStore) -> None:
     assert members_of(bundled(store, run))[f"{run.id}/metrics.jsonl"] == whole
 
 
-def test_checkpoints_that_are_deleted_meanwhile_stay_behind(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = small_run(store, epochs=3)
-    real = Run.file_info
+def test_what_a_worker_does_meanwhile_leaves_the_bundle_whole(store: RunStore, tmp_path: Path) -> None:
+    """After each file that is copied, training adds to the losses and the log, and deletes a checkpoint that it keeps
+    no longer: sometimes one that is about to be copied.
+    """
+    run, count = small_run(store, epochs=30), itertools.count(1)
+    before = run.metrics_path.read_bytes()
 
-    def delete_first(self: Run, file: Path) -> object:
-        if file == run.checkpoint_path(1):
-            self.remove_saved(file)
-        return real(self, file)
+    def work(_done: int, _total: int) -> None:
+        number = next(count)
+        run.remove_saved(run.checkpoint_path(number % 30))
+        metrics.append_row(run.metrics_path, batch_row(29, number, [1.0]))
+        with run.log_path.open("a") as log:
+            log.write("more\n")
 
-    monkeypatch.setattr(Run, "file_info", delete_first)
-    names = members_of(bundled(store, run))
-    assert f"{run.id}/model_save/1" not in names
-    assert {f"{run.id}/model_save/0", f"{run.id}/model_save/2"} <= names.keys()
+    write.bundle(store, [run], tmp_path / "out.zip", work)
+    members = members_of(tmp_path / "out.zip")
+    saved = {name for name in members if name.rpartition("/")[2].isdecimal()}
+    assert 5 < len(saved) < 30
+    assert {f"{name}.json" for name in saved} <= members.keys()
+    assert members[f"{run.id}/metrics.jsonl"].startswith(before)
+    assert len(unbundle.unbundle(RunStore(tmp_path / "other"), tmp_path / "out.zip").made) == 1
 
 
 def test_damaged_checkpoint_is_named_and_no_file_is_left(store: RunStore, tmp_path: Path) -> None:
@@ -134,32 +141,3 @@ def test_run_without_an_epoch_can_be_bundled(store: RunStore) -> None:
     run = new_run(store)
     set_state(run, "stopped")
     assert f"{run.id}/run.json" in members_of(bundled(store, run))
-
-
-def test_bundle_of_a_run_that_writes_all_the_time_is_one_that_can_be_read(store: RunStore) -> None:
-    """Its checkpoints come and go and its metrics grow, as in training that keeps the last few."""
-    run = small_run(store, epochs=50)
-    done = threading.Event()
-    worker = threading.Thread(target=_rotate, args=(run, done))
-    worker.start()
-    try:
-        for _ in range(10):
-            names = members_of(bundled(store, run))
-            infos = {name for name in names if name.startswith(f"{run.id}/model_save/") and name.endswith(".json")}
-            assert {name.removesuffix(".json") for name in infos} <= names.keys()
-    finally:
-        done.set()
-        worker.join()
-
-
-def _rotate(run: Run, done: threading.Event) -> None:
-    while not done.is_set():
-        for epoch in range(50):
-            file = run.checkpoint_path(epoch)
-            info = run.file_info(file)
-            assert info
-            data = file.read_bytes()
-            run.remove_saved(file)
-            time.sleep(0)
-            file.write_bytes(data)
-            run.write_info(file, info)

@@ -10,7 +10,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +92,9 @@ def ended(processes: Any, work: Work, after: float | None) -> bool:
 
 def kills(processes: Any, work: Work, count: int) -> Iterator[tuple[int, float | None]]:
     """At operations in turn, and at as many random moments: the number of the operation, or the seconds."""
+    ended(processes, replace(work, path=work.path.with_suffix(".warm")) if work.bundles else work, None)
     began = time.monotonic()
-    ended(processes, work, None)
+    ended(processes, work if work.bundles else replace(work, store=work.store.with_suffix(".warm")), None)
     seconds = time.monotonic() - began
     for number in range(1, count // 2 + 1):
         yield number, None

@@ -82,6 +82,7 @@ def paths(good: Good) -> Iterator[Case]:
     for name in _NAMES:
         given = name.format(id=good.first)
         yield f"a member {given!r}", partial(good.with_parts, [*good.parts, Part(given, b"evil")])
+        yield f"an empty member {given!r}", partial(good.with_parts, [*good.parts, Part(given, b"")])
         yield f"the log as {given!r}", partial(_renamed, good, f"{good.first}/train.log", given)
 
 
