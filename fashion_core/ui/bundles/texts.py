@@ -12,8 +12,8 @@ WITH_ANCESTORS_MANY = "{runs}, of which {count:,} because others go back to them
 WITHOUT_ANCESTORS = "{runs} · {size}"
 TRAINING = "A run that still trains goes along as it is now, and is a stopped one there: it can continue there."
 UNBUNDLE_THERE = (
-    f"Where it should go: *Bring in runs from a bundle* on this page, or `{COMMAND} unbundle FILE`. Images do not go "
-    "along."
+    f"In the other store: *Bring in runs from a bundle* on its Overview, or `{COMMAND} unbundle FILE`. Images do not "
+    "go along."
 )
 TOO_LARGE = "That is more than a browser should download at once ({most}). On the server:"
 MAKING = "Bundling…"
