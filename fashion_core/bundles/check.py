@@ -1,6 +1,6 @@
 """What the files of a run from anyone mean: each as this app writes it, and all of one run together."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from fashion_core import files
 from fashion_core.bundles import layout
 from fashion_core.bundles.read import Bundle
-from fashion_core.errors import RefusedFileError, UnfitFileError
+from fashion_core.errors import DamagedFileError, RefusedFileError, UnfitFileError
 from fashion_core.formats.untrusted import validate
 from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.runs.run import Run
@@ -81,14 +81,30 @@ def records(bundle: Bundle, run_id: str) -> Records:
     )
     drill = [bundle.record(run_id, layout.DRILL, Drill)] if layout.DRILL in names else []
     others = [one for one in (found.load_check, *drill) if one]
-    for one in (found.record, found.labels, found.status, *found.infos.values(), *others):
-        if not all(map(_is_possible, _values(one.model_dump()))):
-            raise RefusedFileError(f"a record of run {run_id} in it holds a number or a time that no run has")
+    _check_values(run_id, (found.record, found.labels, found.status, *found.infos.values(), *others))
     _check_identity(run_id, found.record)
     _check_status(run_id, found.status)
     for name, info in found.infos.items():
         _check_info(bundle, run_id, name, info)
     return found
+
+
+def check_own(run: Run) -> None:
+    """Raise ``DamagedFileError`` for what would be refused where the bundle of this run is to go."""
+    file = run.record_path
+    try:
+        _check_values(run.id, (run.record, run.labels))
+        _check_identity(run.id, run.record)
+        file = run.metrics_path
+        _check_metrics(run, run.record)
+    except RefusedFileError as error:
+        raise DamagedFileError(file, error.reason) from error
+
+
+def _check_values(run_id: str, records: Iterable[BaseModel]) -> None:
+    for record in records:
+        if not all(map(_is_possible, _values(record.model_dump()))):
+            raise RefusedFileError(f"a record of run {run_id} in it holds a number or a time that no run has")
 
 
 def _values(value: Any) -> Iterator[Any]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from fashion_core import files
-from fashion_core.bundles import snapshot
-from fashion_core.bundles.layout import MANIFEST, MAX_MEMBERS
+from fashion_core.bundles import check, snapshot
+from fashion_core.bundles.layout import MANIFEST, MAX_MEMBERS, most_bytes
 from fashion_core.bundles.manifest import Manifest, Member
 from fashion_core.bundles.snapshot import Entry
 from fashion_core.errors import DiskError, RunStateError
@@ -20,6 +20,7 @@ from fashion_core.runs.store import RunStore
 Progress = Callable[[int, int], object]
 _REGULAR: Final = (stat.S_IFREG | 0o644) << 16
 _CHANGED: Final = "{path} has changed while it was read: bundle again."
+_TOO_LARGE: Final = "{path} has {size:,} bytes; a bundle takes at most {most:,}: shorten it, or leave its run out."
 _TOO_MANY: Final = "A bundle holds at most {most:,} files, and these runs have more: name fewer of them."
 
 
@@ -63,7 +64,11 @@ def bundle(store: RunStore, runs: Sequence[Run], out: Path, progress: Progress =
 def _entries(runs: Sequence[Run]) -> Iterator[tuple[str, Entry]]:
     count = 0
     for run in runs:
+        check.check_own(run)
         for entry in snapshot.entries(run):
+            most = most_bytes(entry.name)
+            if most is not None and entry.size > most:
+                raise RunStateError(_TOO_LARGE.format(path=entry.path, size=entry.size, most=most))
             if (count := count + 1) >= MAX_MEMBERS:
                 raise RunStateError(_TOO_MANY.format(most=MAX_MEMBERS))
             yield f"{run.id}/{entry.name}", entry

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from fashion_core.bundles import snapshot, unbundle, write
-from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.bundles.layout import MAX_RECORD_BYTES
+from fashion_core.errors import DamagedFileError, DiskError, RunStateError
 from fashion_core.runs import metrics
-from fashion_core.runs.schema import Drill, Job
+from fashion_core.runs.schema import Drill, Job, Labels
 from fashion_core.runs.store import RunStore
 from tests.support.bundles import bundled, manifest_of, members_of, small_run
 from tests.support.files import files_below, flip_a_bit
-from tests.support.runs import ELSEWHERE, batch_row, new_run, set_state, set_worker
+from tests.support.runs import ELSEWHERE, batch_row, epoch_row, new_run, set_state, set_worker
 
 
 def test_bundle_holds_every_file_of_a_run_as_it_is_but_for_who_worked_on_it(store: RunStore) -> None:
@@ -104,6 +105,21 @@ def test_damaged_checkpoint_is_named_and_no_file_is_left(store: RunStore, tmp_pa
     run.checkpoint_path(0).unlink()
     with pytest.raises(DamagedFileError, match="model_save/0 is damaged: the file is missing"):
         write.bundle(store, [run], tmp_path / "out.zip")
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def test_what_no_store_would_take_is_told_before_anything_is_written(store: RunStore, tmp_path: Path) -> None:
+    """A bundle that could not be read would be found out once the runs are gone."""
+    copied, edited, large = (small_run(store) for _ in range(3))
+    copied.write_record(copied.record.model_copy(update={"id": large.id}))
+    with pytest.raises(DamagedFileError, match=r"run\.json is damaged: .* is that of another run"):
+        write.bundle(store, [copied], tmp_path / "out.zip")
+    metrics.append_row(edited.metrics_path, {**epoch_row(1), "loss": "low"})
+    with pytest.raises(DamagedFileError, match=r"metrics\.jsonl is damaged: .* a row that no run writes"):
+        write.bundle(store, [edited], tmp_path / "out.zip")
+    large.write_labels(Labels(name="large", notes="x" * MAX_RECORD_BYTES))
+    with pytest.raises(RunStateError, match=r"labels\.json has 1,048,\d+ bytes; a bundle takes at most 1,048,576"):
+        write.bundle(store, [large], tmp_path / "out.zip")
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
 
