@@ -15,7 +15,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import ACTIVE_STATES, CONTINUABLE_STATES, UNDER_WAY_STATES, RunRecord
 from fashion_core.runs.store import RunStore
 from fashion_core.training import torchrun
-from fashion_core.ui import address, common, login, resume, run_status, settings_form
+from fashion_core.ui import address, common, login, report, resume, run_status, settings_form
 from fashion_core.ui.data import add
 from fashion_core.ui.live import seeds, snapshot, views
 from fashion_core.ui.present import crash_drill
@@ -138,6 +138,7 @@ def show_run(store: RunStore, run: Run) -> None:
     show_live(store, run)
     show_settings(run)
     show_meaning(config, run.record.description, run)
+    report.offer_report(store, [run])
 
 
 def show_settings(run: Run) -> None:

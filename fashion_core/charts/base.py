@@ -31,9 +31,17 @@ class ChartSpec:
 
         A layer without rows is left out, unless it has a selection: Vega would warn of each of its fields.
         """
+        return {**self._filled(), "datasets": {name: _arrow(frame) for name, frame in self.frames.items()}}
+
+    def to_plain_dict(self) -> dict[str, Any]:
+        """Like ``to_dict`` with its rows as plain JSON, for whoever draws it without a page."""
+        return {**self._filled(), "datasets": {name: _records(frame) for name, frame in self.frames.items()}}
+
+    def _filled(self) -> dict[str, Any]:
+        """The spec with those layers that are drawn."""
         spec, empty = self.without_rows(), self.empty
         shown = [layer for layer in spec["layer"] if "name" in layer or _source(layer) not in empty]
-        return {**spec, "layer": shown, "datasets": {name: _arrow(frame) for name, frame in self.frames.items()}}
+        return {**spec, "layer": shown}
 
     def to_live_dict(self, feed: str) -> dict[str, Any]:
         """Like ``to_dict``, and let the drawn chart read new rows from this ``feed``, which the page puts on its body.
@@ -63,6 +71,11 @@ def _source(layer: dict[str, Any]) -> str | None:
     """The data source of its rows; None for that of all layers."""
     name: str | None = layer.get("data", {}).get("name")
     return name
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records"))
+    return rows
 
 
 def _arrow(frame: pd.DataFrame) -> bytes:

@@ -12,11 +12,15 @@ import altair as alt
 import pandas as pd
 
 from fashion_core.charts import base, texts
+from fashion_core.resume.comparison import loss_last_of
 from fashion_core.resume.labels import loss_text
+from fashion_core.runs.loss_curve import RunMetrics, thin_out
+from fashion_core.runs.schema import LoadCheck, RunRecord
 
 SERIES: Final = ["train", "test"]  # of every chart here, in the order of the theme's colours
 SELECTION: Final = "checkpoint"  # in `chooser_chart`; its points have the field ``epoch`` and that of `dated`
 
+MAX_EPOCHS: Final = 400  # drawn of a long run, including the best and worst of each stretch
 _HEIGHT: Final = 320  # pixels, axes and titles included
 _LABEL_WIDTH: Final = 56  # pixels that "epoch 49" and a gap take
 _ROUND: Final = (1, 5, 20, 100, 500)  # each divides the next, so that thinned labels keep even gaps
@@ -24,6 +28,25 @@ _EPOCH_TIPS: Final = [
     *base.tips({"epoch:d": texts.EPOCH, "loss:.4f": texts.TEST_LOSS, "train_loss:.4f": texts.TRAIN_LOSS}),
     *base.tips({"accuracy:.2%": texts.TEST_ACCURACY, "checkpoint": texts.CHECKPOINT_SAVED}),
 ]
+
+
+def run_charts(
+    record: RunRecord, found: RunMetrics, check: LoadCheck | None, seeds: pd.DataFrame | None
+) -> tuple[base.ChartSpec, base.ChartSpec]:
+    """Losses and accuracy of a run, both up to its end, so that an axis stays as it is while it trains.
+
+    ``seeds`` are the rows of ``resume.tables.seeds_frame``, or None.
+    """
+    epochs = thin_out(found.epochs, MAX_EPOCHS)
+    dashed = None
+    if check:
+        label = texts.LOSS_LAST_LINE if check.comparable else texts.LOSS_CHECK_LINE
+        label = label.format(loss=loss_text(loss_last_of(check), 4))
+        dashed = pd.DataFrame({"loss": [loss_last_of(check)], "label": [label]})
+    steps = len(record.span) * record.config.batches_per_epoch
+    bars = None if seeds is None else thin_out(seeds, MAX_EPOCHS)
+    losses = live_chart(found.batches, epochs, steps, dashed, bars)
+    return losses, accuracy_chart(epochs, record.span, bars)
 
 
 def live_chart(

@@ -30,6 +30,8 @@ LIVE_KEY = (
     "diamond: test loss at epoch end"
 )
 LIVE_KEY_OF_SEEDS = f"{LIVE_KEY} · bar: 95 % interval of the mean over the seeds"
+LOSS_LAST_LINE = "loss_last of the checkpoint: {loss}"
+LOSS_CHECK_LINE = "loss right after loading: {loss}"
 STEP_OF_RUN = "optimizer step of this run"
 LOSS_PER_IMAGE = "cross-entropy loss (mean per image)"
 ACCURACY_OF_IMAGES = "test accuracy (% of images)"

@@ -9,7 +9,7 @@ from typing import Any, Never
 
 from tqdm import tqdm
 
-from fashion_core.cli import app, bundles, data, drill, files, lists, models, runs
+from fashion_core.cli import app, bundles, data, drill, files, lists, models, publish, runs
 from fashion_core.cli.answer import as_typed, say
 from fashion_core.config import COMMAND, PRESETS, settings
 from fashion_core.errors import one_line
@@ -51,14 +51,8 @@ def _parser(first: str) -> argparse.ArgumentParser:
     """The commands for people; the server's own only where one of them comes first, so that no text lists them."""
     parser = _Parser(prog=COMMAND, description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add_commands in (
-        _add_run_commands,
-        _add_file_commands,
-        _add_model_commands,
-        data.add_commands,
-        bundles.add_commands,
-        app.add_commands,
-    ):
+    own = _add_run_commands, _add_file_commands, _add_model_commands
+    for add_commands in (*own, data.add_commands, bundles.add_commands, app.add_commands, publish.add_commands):
         add_commands(commands)
     if first == "importer":  # called once the gate is passed
         importer = _add(commands, "importer", files.import_file_for_server, "import a file for the server")

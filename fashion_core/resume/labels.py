@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Final
 
+from fashion_core.config import model_label
+from fashion_core.data.description import images_label
 from fashion_core.errors import cut_middle
 from fashion_core.resume import texts
 from fashion_core.runs.schema import Change
@@ -55,6 +57,16 @@ def unique_labels(runs: Iterable[tuple[str, Hashable, Mapping[str, Change]]]) ->
         number = seen[checkpoint, label]
         labels[run] = label if number == 1 else f"{label} ({number})"
     return labels
+
+
+def setting_text(setting: str, value: str | float) -> str:
+    """The value of a setting in words where it stands for something."""
+    if value == 0 and setting in texts.WHAT_ZERO_MEANS:
+        return texts.WHAT_ZERO_MEANS[setting]
+    if isinstance(value, float):
+        return f"{value:g}"
+    labels = {"dataset": images_label, "model": model_label}
+    return labels.get(setting, str)(str(value))
 
 
 def label_pixels(labels: Iterable[str]) -> int:

@@ -19,9 +19,9 @@ from fashion_core.errors import DamagedFileError, DiskError, cut_middle
 from fashion_core.resume import texts
 from fashion_core.resume.comparison import NOISE, Compared, LossNow, relative_change
 from fashion_core.resume.labels import loss_text, percent, unique_labels
-from fashion_core.resume.repeats import over_seeds, seeds_text
+from fashion_core.resume.repeats import over_seeds, runs_beside, seeds_text
 from fashion_core.runs import metrics
-from fashion_core.runs.loss_curve import thin_out
+from fashion_core.runs.loss_curve import RunMetrics, thin_out
 from fashion_core.runs.run import Run, epoch_records
 from fashion_core.runs.schema import ACTIVE_STATES, Change
 from fashion_core.runs.store import RunStore
@@ -171,16 +171,16 @@ Tree = list[Lane]  # from the top down
 _lanes: Cache[Lane | None] = Cache(MOST_RUNS)
 
 
-def lineage_parts(store: RunStore) -> list[list[Tree]]:
-    """The ``newest`` runs that have ended an epoch and those they came from, divided between trees: a part has at most
-    ``MOST_LANES`` of them, or one tree.
+def lineage_parts(store: RunStore, runs: Sequence[Run] | None = None) -> list[list[Tree]]:
+    """These ``runs``, else the ``newest``, that have ended an epoch and those they came from, divided between trees: a
+    part has at most ``MOST_LANES`` of them, or one tree.
 
     Below a run come those resumed from it, from later epochs first, so that no link crosses another. A run that was
     not resumed, was imported or has lost its parent begins a tree, the newest first. Damaged runs are skipped.
     Raises ``DiskError``.
     """
     lanes: dict[str, Lane | None] = {}
-    for run_id in (waiting := [run.id for run in store.newest()]):
+    for run_id in (waiting := [run.id for run in (store.newest() if runs is None else runs)]):
         if run_id not in lanes:
             lanes[run_id] = lane = _lane(store.at(run_id))
             waiting += [lane.parent] if lane and lane.parent else []
@@ -304,6 +304,13 @@ def seeds_frame(runs: Sequence[Sequence[metrics.Row]], config: TrainConfig, firs
             means = (loss.mean, loss.interval, loss.luck, accuracy.mean, accuracy.interval)
             found.append((epoch, step, loss.seeds, *means))
     return pd.DataFrame(found, columns=list(SEED_COLUMNS))
+
+
+def seeds_beside(store: RunStore, run: Run, found: RunMetrics) -> pd.DataFrame | None:
+    """``seeds_frame`` of a run and those beside it; None of a run that was not repeated. Raises ``DiskError``."""
+    beside = runs_beside(store, run)
+    ended = [found.ended if one.id == run.id else metrics.read_epochs(one.metrics_path) for one in beside]
+    return seeds_frame(ended, run.record.config, run.record.first_epoch) if beside else None
 
 
 def last_losses_over_seeds(runs: pd.DataFrame) -> "pd.Series[str]":

@@ -101,6 +101,7 @@ OVER_SEEDS: dict[Told, str] = {
 }
 
 # Headings and labels of charts and tables
+WHAT_ZERO_MEANS = {"threads": "automatic", "train_images": "all"}  # by setting
 EPOCH = "epoch {epoch}"
 TRANSFER = "transfer: {change}"
 FROM = "from {origin}"

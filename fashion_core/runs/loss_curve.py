@@ -1,6 +1,7 @@
 """The metrics of a run, computed once for all its viewers; only appended rows are read."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,13 +15,15 @@ from numpy.typing import NDArray
 from fashion_core.cache import Cache
 from fashion_core.config import TrainConfig
 from fashion_core.runs import metrics, tables
-from fashion_core.runs.run import Run
+from fashion_core.runs.run import Run, epoch_records
 from fashion_core.runs.schema import RunRecord
 
 MAX_POINTS = 1500  # more than a chart has pixels for; each point costs time in the browser
 SMOOTHING_BATCHES: Final = 50
 _DECAY: Final = 1 - 2 / (SMOOTHING_BATCHES + 1)
 _MOST_HELD: Final = 1 << 14  # points of a curve in memory: ten times what is drawn, so that those stay evenly spaced
+CURVE_COLUMNS: Final = ("epoch", "loss", "accuracy", "dataset", "label")
+_CURVE_POINTS: Final = 200
 _watched: Cache["_Watched"] = Cache(64)  # up to a megabyte each; an evicted one is read again from its beginning
 
 _Floats = NDArray[np.float64]
@@ -179,3 +182,25 @@ def _extremes(losses: "pd.Series[float]", stretch: NDArray[np.int64]) -> NDArray
     begins = np.flatnonzero(np.diff(stretch[order], prepend=stretch[order[0]] - 1))
     ends = np.append(begins[1:], len(losses)) - 1
     return np.unique(np.concatenate([[0, len(losses) - 1], order[begins], order[ends]]))
+
+
+def curve_frame(run: Run, label: str) -> pd.DataFrame:
+    """One row per ended epoch with a loss, thinned out: ``CURVE_COLUMNS``; ``dataset`` is ``RunRecord.images``.
+
+    Raises ``DamagedFileError``, ``DiskError``.
+    """
+    types = {"epoch": "int64", "loss": "float64", "accuracy": "float64"}
+    records = pd.DataFrame(epoch_records(run), columns=list(types)).astype(types).dropna(subset=["loss"])
+    return thin_out(records, _CURVE_POINTS, x="epoch").assign(dataset=run.record.images, label=label)
+
+
+def joined(curves: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Several ``curve_frame``s as one; of none, an empty one."""
+    return pd.concat([curve for curve in curves if len(curve)] or [pd.DataFrame(columns=list(CURVE_COLUMNS))])
+
+
+def unique_titles(runs: Iterable[Run]) -> dict[Run, str]:
+    """The name of each run, with the end of its id where others have it too."""
+    titles = {run: run.title for run in runs}
+    often = Counter(titles.values())
+    return {run: title if often[title] == 1 else f"{title} {run.id[-4:]}" for run, title in titles.items()}

@@ -22,7 +22,7 @@ from fashion_core.resume.tables import Losses, Sort, branches_frame, compared_fr
 from fashion_core.resume.texts import SAME_SETTINGS
 from fashion_core.runs.schema import ACTIVE_STATES
 from fashion_core.runs.store import RunStore
-from fashion_core.ui import address, common, login, run_status, texts
+from fashion_core.ui import address, common, login, report, run_status, texts
 
 _CARD: Final = TALLEST + 74  # pixels, with the line above the chart, the gap between them and the border
 _FIRST, _LATEST = "first epoch", "latest"  # in addresses
@@ -72,6 +72,9 @@ def _show_rows(store: RunStore, rows: list[Compared]) -> None:
     with charts:
         comparison_of(store, shown, latest, sort)
     _show_table(shown)
+    parents = [run for row in shown if store.has(run := row.parent)]
+    offered = dict.fromkeys([*parents, *(row.run for row in shown)])
+    report.offer_report(store, [store.at(run) for run in offered])
 
 
 def _ask_now_and_sort(latest: bool, sort: Sort) -> None:

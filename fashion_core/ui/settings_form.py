@@ -6,9 +6,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from fashion_core.config import MAX_SEEDS, MODEL_LABELS, Setting, Shape, TrainConfig, model_label, settings
+from fashion_core.config import MAX_SEEDS, MODEL_LABELS, Setting, Shape, TrainConfig, settings
 from fashion_core.data import fashion_mnist
-from fashion_core.data.description import images_label, names
+from fashion_core.data.description import names
+from fashion_core.resume.labels import setting_text
 from fashion_core.runs import team_models, torch_process
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login, texts
@@ -41,7 +42,7 @@ def _ask(setting: Setting, value: Any, prefix: str) -> Any:
     label, key, why = setting.label, f"{prefix}{setting.name}", setting.explanation
     if setting.choices:
         choices = _choices(setting, value)
-        shown = {choice: value_text(setting.name, choice) for choice in choices}
+        shown = {choice: setting_text(setting.name, choice) for choice in choices}
         return st.selectbox(label, choices, choices.index(value), shown.__getitem__, key=key, help=why)
     if setting.kind is str:
         return st.text_input(label, value, key=key, help=why)
@@ -65,20 +66,10 @@ def ask_seeds(key: str) -> int:
     return st.number_input(texts.SEEDS, 1, MAX_SEEDS, 1, key=key, help=texts.SEEDS_HELP, width=220)
 
 
-def value_text(setting: str, value: str | float) -> str:
-    """The value of a setting in words where it stands for something."""
-    if value == 0 and setting in texts.WHAT_ZERO_MEANS:
-        return texts.WHAT_ZERO_MEANS[setting]
-    if isinstance(value, float):
-        return f"{value:g}"
-    labels = {"dataset": images_label, "model": model_label}
-    return labels.get(setting, str)(str(value))
-
-
 def show_settings(config: TrainConfig) -> None:
     """All settings of a run but its name, as a small table; in three columns where there is room."""
     own = [one for one in settings() if one.name != "name"]
-    shown = {one.label: common.plain(value_text(one.name, getattr(config, one.name))) for one in own}
+    shown = {one.label: common.plain(setting_text(one.name, getattr(config, one.name))) for one in own}
     size = -(-len(shown) // _TABLE_COLUMNS)
     for at, column in enumerate(st.columns(_TABLE_COLUMNS)):
         part = dict([*shown.items()][at * size : (at + 1) * size])

@@ -48,7 +48,6 @@ SEEDS = "Repeat: number of seeds"
 SEEDS_HELP = "As many runs, with this seed and the next ones: their mean and its 95 % interval tell help from luck."
 SETTING_COLUMN = "setting"
 VALUE_COLUMN = "value"
-WHAT_ZERO_MEANS = {"threads": "automatic", "train_images": "all"}
 LOOKING_AT_MACHINE = "Looking at this machine…"
 DATASET_MISSING = (
     "Fashion-MNIST is not on this machine yet. Download it (30 MB), or copy its four .gz files into {folder}."
@@ -192,3 +191,10 @@ CSV = "CSV"
 LINEAGE_PAGE = "{shown:,} of {count:,} runs: one page of trees, newest first"
 LINEAGE_CHART_ALT = "The tree of runs and checkpoints"
 NO_CHECKPOINT = "Epoch {epoch} of {run} no longer has a checkpoint."
+
+# A report to download
+REPORT = "Make report"
+REPORT_ABOUT = "One HTML file with charts, tables and settings: it opens without a network, and prints well."
+REPORT_FIRST = "It is on the first {most} of these {count:,} runs: filter them to report on others."
+REPORT_MAKING = "Making the report…"
+REPORT_DOWNLOAD = "Download report"

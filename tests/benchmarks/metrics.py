@@ -55,7 +55,7 @@ class Growing:
         curve = loss_curve.LossCurve(self.config, 0)
         curve.add(rows)
         batches = loss_curve.thin_out(curve.frame, loss_curve.MAX_POINTS)
-        epochs = loss_curve.thin_out(tables.epochs_frame(rows, self.config, []), snapshot.MAX_EPOCHS)
+        epochs = loss_curve.thin_out(tables.epochs_frame(rows, self.config, []), charts.MAX_EPOCHS)
         charts.live_chart(batches, epochs, self.config.epochs * self.config.batches_per_epoch).to_dict()
         charts.accuracy_chart(epochs, range(self.config.epochs)).to_dict()
 

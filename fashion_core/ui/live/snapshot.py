@@ -5,9 +5,7 @@ processor. A snapshot is taken once for all viewers.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import pandas as pd
 
@@ -17,20 +15,18 @@ from fashion_core.charts.base import ChartSpec
 from fashion_core.resume import repeats
 from fashion_core.resume import tables as resume_tables
 from fashion_core.resume.answers import answered
-from fashion_core.resume.comparison import compare_run, loss_last_of
-from fashion_core.resume.labels import loss_text
+from fashion_core.resume.comparison import compare_run
 from fashion_core.runs import loss_curve, metrics, tables
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import UNDER_WAY_STATES, LoadCheck, RunRecord, State, Status
+from fashion_core.runs.schema import UNDER_WAY_STATES, State, Status
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import run_status
-from fashion_core.ui.live import metric_tiles, texts
+from fashion_core.ui.live import metric_tiles
 
 STARTING_SECONDS, ACTIVE_SECONDS, IDLE_SECONDS = 0.25, 1.0, 3.0
-MAX_EPOCHS: Final = 400  # drawn of a long run, including the best and worst of each stretch
 _Charts = tuple[ChartSpec, ChartSpec]
 _charts: Cache[_Charts] = Cache(64)
-_seeds: Cache[pd.DataFrame] = Cache(64)
+_seeds: Cache[pd.DataFrame | None] = Cache(64)
 
 
 @dataclass(frozen=True)
@@ -57,8 +53,8 @@ def take(store: RunStore, run: Run) -> Snapshot:
     check = run.load_check
     beside = repeats.runs_beside(store, run)
     version = found.version, check, *(identity(one.metrics_path) for one in beside)
-    seeds = _seeds.get(run.path, version, lambda: _over_seeds(run, found, beside)) if beside else None
-    losses, accuracy = _charts.get(run.path, version, lambda: _draw(run.record, found, check, seeds))
+    seeds = _seeds.get(run.path, version, lambda: resume_tables.seeds_beside(store, run, found))
+    losses, accuracy = _charts.get(run.path, version, lambda: charts.run_charts(run.record, found, check, seeds))
     is_early = found.latest.smoothed is None or status.phase in ("starting", "loading")
     pace = STARTING_SECONDS if is_early and state == "running" else ACTIVE_SECONDS
     seconds = pace if state in UNDER_WAY_STATES else IDLE_SECONDS
@@ -67,11 +63,6 @@ def take(store: RunStore, run: Run) -> Snapshot:
     drawn = repr((*depends, _saved_by_parent(store, run, state), repeats.states_of(beside)))
     numbers = _numbers(store, run, status, state, found, seeds)
     return Snapshot(status, state, seconds, numbers, losses, accuracy, damaged=found.damaged, drawn=drawn)
-
-
-def _over_seeds(run: Run, found: loss_curve.RunMetrics, beside: Sequence[Run]) -> pd.DataFrame:
-    ended = [found.ended if one.id == run.id else metrics.read_epochs(one.metrics_path) for one in beside]
-    return resume_tables.seeds_frame(ended, run.record.config, run.record.first_epoch)
 
 
 def _numbers(
@@ -107,19 +98,3 @@ def _saved_by_parent(store: RunStore, run: Run, state: State) -> tuple[int, ...]
     if parent is None or state in UNDER_WAY_STATES or not store.has(parent.run):
         return None
     return tuple(store.get(parent.run).epochs_saved())
-
-
-def _draw(
-    record: RunRecord, found: loss_curve.RunMetrics, check: LoadCheck | None, seeds: pd.DataFrame | None
-) -> _Charts:
-    """Both charts, up to the end of the run, so that an axis stays as it is."""
-    epochs = loss_curve.thin_out(found.epochs, MAX_EPOCHS)
-    dashed = None
-    if check:
-        label = texts.LOSS_LAST_LINE if check.comparable else texts.LOSS_CHECK_LINE
-        label = label.format(loss=loss_text(loss_last_of(check), 4))
-        dashed = pd.DataFrame({"loss": [loss_last_of(check)], "label": [label]})
-    steps = len(record.span) * record.config.batches_per_epoch
-    bars = None if seeds is None else loss_curve.thin_out(seeds, MAX_EPOCHS)
-    losses = charts.live_chart(found.batches, epochs, steps, dashed, bars)
-    return losses, charts.accuracy_chart(epochs, record.span, bars)

@@ -36,10 +36,6 @@ MEAN_CHANGE_NOTE = "Seed luck alone moves {luck}%."
 INTERVAL_IN_POINTS = "± {interval} points"
 INTERVAL = "± {interval}"
 
-# The dashed line of the chart
-LOSS_LAST_LINE = "loss_last of the checkpoint: {loss}"
-LOSS_CHECK_LINE = "loss right after loading: {loss}"
-
 # The seeds beside this one
 SEED = "Seed"
 SEED_AND_STATE = "seed {seed} · {state}"

@@ -1,6 +1,5 @@
 """Several runs beside each other: their curves in one chart, and what differs between them in one table."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,20 +9,20 @@ import streamlit as st
 from fashion_core.charts.overlay import MOST_CURVES, overlay_chart
 from fashion_core.config import model_label, settings
 from fashion_core.data.description import images_label
-from fashion_core.runs.loss_curve import thin_out
-from fashion_core.runs.run import Run, epoch_records
+from fashion_core.resume.labels import setting_text
+from fashion_core.runs import loss_curve
+from fashion_core.runs.run import Run
 from fashion_core.runs.schema import RunRecord
-from fashion_core.ui import address, common, settings_form
+from fashion_core.ui import address, common
 from fashion_core.ui.overview import texts
 from fashion_core.ui.texts import HELPED, HELPED_VIEW
 
-_POINTS = 200  # of one curve
 _SAME = ("name", "dataset", "model")  # not among the settings: they stand above them
 
 
 def show_curves(runs: Sequence[Run]) -> None:
     """A chart a dataset: losses of different ones have no scale in common."""
-    labels = _labels(_first(runs))
+    labels = loss_curve.unique_titles(_first(runs))
     points = _points(labels)
     for dataset, curves in points.groupby("dataset"):
         label = images_label(str(dataset))
@@ -43,27 +42,18 @@ def _first(runs: Sequence[Run]) -> Sequence[Run]:
 
 
 def _points(labels: Mapping[Run, str]) -> pd.DataFrame:
-    """A row per ended epoch with a loss: `dataset`, `label`, `epoch`, `loss`, `accuracy`."""
-    types = {"epoch": "int64", "loss": "float64", "accuracy": "float64"}
-    curves = [pd.DataFrame(columns=["dataset", "label", *types])]
+    """The curves of these runs, by their labels; what is wrong with one is shown."""
+    curves = []
     for run, label in labels.items():
         with common.problems_shown():
-            records = pd.DataFrame(epoch_records(run), columns=list(types)).astype(types).dropna(subset=["loss"])
-            about = {"dataset": run.record.images, "label": label}
-            curves.append(thin_out(records, _POINTS, x="epoch").assign(**about))
-    return pd.concat([curve for curve in curves if len(curve)] or curves[:1])
-
-
-def _labels(runs: Sequence[Run]) -> dict[Run, str]:
-    """The name of each run, with the end of its id where others have it too."""
-    often = Counter(run.title for run in runs)
-    return {run: run.title if often[run.title] == 1 else f"{run.title} {run.id[-4:]}" for run in runs}
+            curves.append(loss_curve.curve_frame(run, label))
+    return loss_curve.joined(curves)
 
 
 def show_table(runs: Sequence[Run], rows: pd.DataFrame) -> None:
     """A column a run, so that nothing ranks them: what came of it, and the settings in which they differ."""
     known, columns = {row.id: row for row in rows.itertuples()}, {}
-    for run, label in _labels(_first(runs)).items():
+    for run, label in loss_curve.unique_titles(_first(runs)).items():
         with common.problems_shown():
             columns[label] = _results(known[run.id], run.record) | _settings(run)
     table = pd.DataFrame(columns)
@@ -94,4 +84,4 @@ def _cell(value: Any, template: str = "{}") -> str:
 def _settings(run: Run) -> dict[str, str]:
     config = run.record.config
     shown = [setting for setting in settings() if setting.name not in _SAME]
-    return {one.label: settings_form.value_text(one.name, getattr(config, one.name)) for one in shown}
+    return {one.label: setting_text(one.name, getattr(config, one.name)) for one in shown}

@@ -1,6 +1,5 @@
 """Plain PyTorch that does what the app does, ready to copy: only text is made here, so nothing needs torch."""
 
-import ast
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -10,13 +9,13 @@ from typing import Any, Final, Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from fashion_core.cache import Cache
 from fashion_core.charts.files import OPTIMIZERS
-from fashion_core.config import FASHION, MODEL_CLASSES, Shape, TrainConfig
+from fashion_core.config import MODEL_CLASSES, TrainConfig
 from fashion_core.data.description import BUILT_IN, Description, describe
+from fashion_core.formats import team_code as team
 from fashion_core.formats.inspect import Inspection, Optimizer
+from fashion_core.models.class_source import class_source
 from fashion_core.runs.schema import EXPORT_NAMES, ExportFormat
-from fashion_core.ui.snippets import team
 
 # What a whole model that was saved by this app calls its class.
 _OWN_CLASSES: Final = {
@@ -25,7 +24,6 @@ _OWN_CLASSES: Final = {
     "resnet18": "torchvision.models.resnet.ResNet",
 }
 _TUTORIALS: Final = BUILT_IN["fashion-mnist"]
-_sources: Cache[str] = Cache(len(MODEL_CLASSES))
 
 
 @dataclass(frozen=True)
@@ -105,21 +103,6 @@ def _in_words_and_code(pixels: str, dataset: Description) -> dict[str, str]:
         "scale": f".div_(255).sub_({mean}).div_({std})",
         "black": black[0] if grey else f"[{', '.join(black)}]",
     }
-
-
-def class_source(model: str, shape: Shape = FASHION) -> str:
-    """The source of a model's class for images of this shape, read from the file that the app itself runs.
-
-    Read once, by one thread: Python 3.11's parser fails where two are in it, https://github.com/python/cpython/issues/106905
-    """
-
-    def read() -> str:
-        source, name = (Path(__file__).parents[2] / "models" / "networks.py").read_text(), MODEL_CLASSES[model]
-        node = next(node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == name)
-        return ast.get_source_segment(source, node) or ""
-
-    found = _sources.get(model, None, read).replace(", shape: Shape = FASHION", "")
-    return re.sub(r"\bshape\.(\w+)", lambda part: str(getattr(shape, part[1])), found)
 
 
 def _layer_classes(model: str) -> str:

@@ -26,7 +26,7 @@ from fashion_core.formats.load import load
 from fashion_core.inference import engine
 from fashion_core.inference.prepare import prepare
 from fashion_core.loops import make_optimizer
-from fashion_core.models import build_model
+from fashion_core.models import build_model, class_source
 from fashion_core.resume import plan
 from fashion_core.resume.plan import ResumeRequest
 from fashion_core.runs.run import Run, epoch_records
@@ -417,13 +417,13 @@ def test_many_who_open_a_page_at_once_see_the_source() -> None:
     def let_another_go_on(phase: str, info: dict[str, int]) -> None:
         time.sleep(1e-5)
 
-    scripts._sources.clear()
+    class_source._sources.clear()
     thresholds = gc.get_threshold()
     gc.set_threshold(50)
     gc.callbacks.append(let_another_go_on)
     try:
         with ThreadPoolExecutor(8) as visitors:
-            found = set(visitors.map(scripts.class_source, ["mlp"] * 64))
+            found = set(visitors.map(class_source.class_source, ["mlp"] * 64))
     finally:
         gc.callbacks.remove(let_another_go_on)
         gc.set_threshold(*thresholds)
