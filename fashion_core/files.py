@@ -224,7 +224,11 @@ def sync_folder(folder: Path) -> None:
 
 def write_json(path: Path, value: Mapping[str, Any], *, durable: bool = True) -> None:
     """Replace ``path`` by ``value`` as JSON. Raises ``DiskError``."""
-    write_bytes(path, json.dumps(value, indent=2).encode() + b"\n", durable=durable)
+    write_bytes(path, as_json(value), durable=durable)
+
+
+def as_json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, indent=2).encode() + b"\n"
 
 
 def open_to_read(path: Path) -> BinaryIO:

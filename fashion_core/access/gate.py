@@ -15,6 +15,8 @@ from fashion_core import files
 from fashion_core.access import audit, texts
 from fashion_core.access.audit import Entry
 from fashion_core.access.roles import Actor
+from fashion_core.bundles import process as bundle_process
+from fashion_core.bundles.unbundle import Unbundled
 from fashion_core.config import MAX_NAME, TrainConfig
 from fashion_core.data import fashion_mnist
 from fashion_core.data.report import Report
@@ -32,6 +34,7 @@ from fashion_core.runs.verify import Verified
 
 Importer = Callable[[RunStore, Path, str, Mapping[str, str], str | None], Run]
 Adder = Callable[[str, AddRequest, Callable[[int, int], object]], Report]
+Unbundler = Callable[[RunStore, Path], Unbundled]
 _SPOOLED: Final = "spooled upload"
 
 
@@ -139,6 +142,15 @@ class Actions:
     ) -> Run:
         """Import a file, by default in a process of its own that loads torch."""
         return self._making("import", name, lambda: importer(self.store, path, name, given, weights))
+
+    def unbundle(self, path: Path, name: str, unbundler: Unbundler = bundle_process.unbundle) -> Unbundled:
+        """Keep the runs of a bundle, by default in a process of its own; the audit has a line for each."""
+        with self._acting("unbundle", detail=name) as entry:
+            kept = unbundler(self.store, path)
+            entry.detail = f"{name}, made {counted(len(kept.made), '{count} run', '{count} runs')}"
+        for run_id in kept.made:
+            self._note(audit.entry(self.actor.name, "unbundle", run_id, name, audit.DONE))
+        return kept
 
     def delete(self, run: Run, file: Path | None = None, *, force: bool = False) -> None:
         """Delete a run, or one saved file of it, while nobody resumes from it: that holds the same lock."""

@@ -9,7 +9,7 @@ from typing import Any, Never
 
 from tqdm import tqdm
 
-from fashion_core.cli import app, data, drill, files, lists, metrics, models, publish, runs
+from fashion_core.cli import app, bundles, data, drill, files, lists, metrics, models, publish, runs
 from fashion_core.cli.answer import as_typed, say
 from fashion_core.config import COMMAND, PRESETS, settings
 from fashion_core.errors import one_line
@@ -52,13 +52,16 @@ def _parser(first: str) -> argparse.ArgumentParser:
     parser = _Parser(prog=COMMAND, description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     own = _add_run_commands, _add_file_commands, _add_model_commands
-    for add_commands in (*own, data.add_commands, app.add_commands, metrics.add_commands, publish.add_commands):
+    added = data, bundles, metrics, publish, app
+    for add_commands in (*own, *(module.add_commands for module in added)):
         add_commands(commands)
     if first == "importer":  # called once the gate is passed
         importer = _add(commands, "importer", files.import_file_for_server, "import a file for the server")
         _add_import_arguments(importer)
     if first == "adder":  # called once the gate is passed
         data.add_for_server_command(commands)
+    if first == "unbundler":  # called once the gate is passed
+        bundles.add_for_server_command(commands)
     if first == "describe-models":
         describe = _add(commands, "describe-models", models.describe_models, "describe a team's models", "module")
         describe.add_argument("--shape", type=models.shape_of, required=True)

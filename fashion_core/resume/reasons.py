@@ -58,7 +58,7 @@ def _text(reason: Message) -> str:
         shown["setting"] = _label(str(shown.get("setting")))
     try:
         return _TEXTS[reason.id].format(**shown)
-    except KeyError:  # of another version, or edited by hand
+    except (KeyError, ValueError):  # of another version, or edited by hand
         return reason.id
 
 

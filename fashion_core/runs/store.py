@@ -33,9 +33,11 @@ from fashion_core.runs.schema import (
 )
 
 LEFTOVER_SECONDS = 3600.0  # how old a half-made or half-deleted folder is before it is removed
-# The folders that this app names itself: half-made and half-deleted runs, uploads, scratch folders.
+UNBUNDLED = "unbundled"  # in the name of the folder that the runs of a bundle are unpacked in
+# The folders that this app names itself: half-made and half-deleted runs, uploads, bundles, scratch folders.
 _LEFTOVER = re.compile(
-    rf"{re.escape(files.TEMPORARY_PREFIX)}({ID_PATTERN}(-[0-9a-f]{{8}})?|upload-[0-9a-f]{{16}}|{files.SCRATCH})"
+    rf"{re.escape(files.TEMPORARY_PREFIX)}"
+    rf"({ID_PATTERN}(-[0-9a-f]{{8}})?|(upload|{UNBUNDLED})-[0-9a-f]{{16}}|{files.SCRATCH})"
 )
 _SHORT_ID = "No run in {root} has the id {run_id!r}; several ids begin like that: give more characters."
 _UNKNOWN_ID = f"No run in {{root}} has the id {{run_id!r}}; look for it on the Overview page, or with `{COMMAND} runs`."

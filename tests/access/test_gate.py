@@ -45,6 +45,7 @@ EVERY_ACTION: dict[str, Callable[[Actions, Run], object]] = {
     "lesson": lambda actions, run: actions.begin_lesson({}),
     "upload": lambda actions, run: actions.keep_upload({}, "id", "theirs.pth", io.BytesIO(b"x")),
     "import": lambda actions, run: actions.import_file(run.weights_path, "theirs.pth", {}),
+    "unbundle": lambda actions, run: actions.unbundle(run.weights_path, "runs.zip"),
     "delete": lambda actions, run: actions.delete(run),
     "delete file": lambda actions, run: actions.delete(run, run.checkpoint_path(0)),
     "delete files": lambda actions, run: actions.delete_checkpoints(run, [0]),

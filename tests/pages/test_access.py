@@ -13,6 +13,7 @@ from fashion_core.access import audit, texts
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import login as access_views
+from tests.support.bundles import small_run
 from tests.support.pages import dashboard, labels, open_page, press, sent, streamlit_option, widget, words
 from tests.support.runs import copied, new_run, set_running, set_state, train
 
@@ -95,17 +96,28 @@ def test_stranger_comes_into_no_page(stopped: Run) -> None:
 def test_viewer_sees_runs_and_can_press_nothing_that_changes_them_and_bring_no_file(stopped: Run) -> None:
     app = open_as(login(BERT), "overview", run=stopped.id)
     assert list(app.dataframe[0].value["name"]) == ["to be seen"]
-    assert {one.label: one.disabled for one in app.button} == {"Delete…": True, "Save": True}
-    assert all("only operators" in one.help for one in app.button)
+    assert {one.label: one.disabled for one in app.button} == {"Bundle…": False, "Delete…": True, "Save": True}
+    assert all("only operators" in one.help for one in app.button if one.disabled)
     assert "only operators" in app.caption[0].value
     app = open_as(login(BERT), "checkpoints", view="Import")
     assert "only operators" in app.info[0].value
     assert not app.get("file_uploader")
 
 
+def test_viewer_carries_runs_off_and_brings_none_in(store: RunStore) -> None:
+    run = small_run(store)
+    app = open_as(login(BERT), "overview", run=run.id)
+    assert press(app, "Bundle…").get("download_button")
+    app = open_as(login(BERT), "overview", run=run.id)
+    app.session_state["bring in runs"] = True  # its expander is open
+    app.run()
+    assert "only operators" in app.info[0].value
+    assert not app.get("file_uploader")
+
+
 def test_operator_is_told_nothing_and_can_press_everything(stopped: Run) -> None:
     app = open_as(login(ANNA), "overview", run=stopped.id)
-    assert {one.label: one.disabled for one in app.button} == {"Delete…": False, "Save": False}
+    assert {one.label: one.disabled for one in app.button} == {"Bundle…": False, "Delete…": False, "Save": False}
     assert not app.warning
     assert "operators" not in sent(app)
 
@@ -147,7 +159,7 @@ OFFERED = [
     ("lesson", {}, ["Run the lesson"]),
     ("lesson", {"run": "{run}"}, ["Continue"]),
 ]
-"""The pages with a trained run in their address, and all buttons on them that change something."""
+"""The pages with a trained run in their address, and all buttons on them that change something: a bundle only reads."""
 
 
 def disabled(app: AppTest) -> dict[str, bool]:
@@ -163,7 +175,8 @@ def test_shared_pages_are_read_only_and_say_why(trained: Run, request: pytest.Fi
     for page, query, offered in OFFERED:
         app = open_page(page, **{key: value.replace("{run}", trained.id) for key, value in query.items()})
         assert [one.value[:4] for one in app.warning if "FASHION" in one.value] == ["Read"] * read_only
-        assert disabled(app) == dict.fromkeys(offered, read_only), (page, query)
+        found = {label: is_disabled for label, is_disabled in disabled(app).items() if label != "Bundle…"}
+        assert found == dict.fromkeys(offered, read_only), (page, query)
 
 
 @pytest.mark.usefixtures("shared")

@@ -20,6 +20,7 @@ def test_every_part_that_a_file_can_lack_has_its_sentence() -> None:
         ("as an earlier version wrote it", "as an earlier version wrote it"),
         ({"id": "of a later version", "values": {"x": 1}}, "of a later version"),
         ({"id": "cosine"}, "cosine"),
+        ({"id": "all kept", "values": {"kept": "a text"}}, "all kept"),
         ({"id": "setting", "values": {"setting": "gone", "before": 1, "after": 2}}, "gone 1 → 2"),
         ({"id": "setting", "values": {"setting": "seed", "before": "{0}", "after": 2}}, "seed {0} → 2"),
     ],

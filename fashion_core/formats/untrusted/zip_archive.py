@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from fashion_core.errors import ChangedFileError, RefusedFileError, is_one_line
 from fashion_core.formats.untrusted.rebuild import Ledger
@@ -18,6 +18,7 @@ from fashion_core.formats.untrusted.values import CUT_OFF
 
 MAX_MEMBERS = 10_000
 MAX_DIRECTORY_BYTES = 2 << 20
+_LINK, _TYPES = 0o120000, 0o170000  # of a symbolic link, and of every kind of file, as Unix numbers them
 ZIP_START = b"PK\x03\x04"
 _CHUNK = 1 << 20
 _END = struct.Struct("<4s4H2LH")
@@ -30,6 +31,22 @@ _DESCRIPTOR_BYTES = 24  # the most that may follow a member: its checksum and si
 _ENCRYPTED = 0x2041
 
 
+class Kind(NamedTuple):
+    """Whose archives are read, and how large they may be."""
+
+    writer: str = "torch"
+    what: str = "any model"
+    advice_before: str = (  # where other data comes first
+        ", as in a part of a distributed checkpoint (.distcp); turn the folder of one into a single file where it was "
+        "made"
+    )
+    members: int = MAX_MEMBERS
+    directory_bytes: int = MAX_DIRECTORY_BYTES
+
+
+TORCH = Kind()
+
+
 @dataclass(frozen=True)
 class Member:
     name: str
@@ -39,6 +56,7 @@ class Member:
     crc: int  # the CRC-32 that its bytes should have
     stored_bytes: int  # how many they are in the archive
     compressed: bool
+    is_link: bool
 
 
 class Archive:
@@ -49,15 +67,15 @@ class Archive:
     but never writes, such as compressed members, is noted in the ``ledger``.
     """
 
-    def __init__(self, file: BinaryIO, ledger: Ledger | None = None) -> None:
+    def __init__(self, file: BinaryIO, ledger: Ledger | None = None, kind: Kind = TORCH) -> None:
         self.file, self.ledger = file, ledger or Ledger()
-        _check_directory(file, self.ledger)
+        _check_directory(file, self.ledger, kind)
         try:
             with zipfile.ZipFile(file) as directory:
                 directory_start = directory.start_dir
                 found = [_member(file, entry, directory_start) for entry in directory.infolist()]
         except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OverflowError) as error:
-            raise RefusedFileError("its zip archive is damaged or not of the kind that torch writes") from error
+            raise RefusedFileError(_damaged(kind)) from error
         self.members = {member.name: member for member in found}
         if len(self.members) != len(found):
             raise RefusedFileError("its zip archive holds two members of the same name")
@@ -70,10 +88,7 @@ class Archive:
         if not spans:
             raise RefusedFileError("its zip archive is empty")
         if spans[0][0] != 0:
-            raise RefusedFileError(
-                "there is other data before its zip archive, as in a part of a distributed checkpoint (.distcp); turn "
-                "the folder of one into a single file where it was made"
-            )
+            raise RefusedFileError(f"there is other data before its zip archive{kind.advice_before}")
         gaps = [start - end for (_, end), (start, _) in pairwise([*spans, (directory_start, 0)])]
         if min(gaps) < 0:
             raise RefusedFileError("members of its zip archive overlap")
@@ -138,7 +153,11 @@ class Archive:
             self.ledger.object_to("its members are not those that torch wrote together: one was changed or moved")
 
 
-def _check_directory(file: BinaryIO, ledger: Ledger) -> None:
+def _damaged(kind: Kind) -> str:
+    return f"its zip archive is damaged or not of the kind that {kind.writer} writes"
+
+
+def _check_directory(file: BinaryIO, ledger: Ledger, kind: Kind) -> None:
     """Count entries before ``zipfile`` makes an object of each, in a directory of any size."""
     length = file.seek(0, 2)
     start = file.seek(max(0, length - _TAIL_BYTES - _LONGEST_COMMENT))
@@ -153,15 +172,15 @@ def _check_directory(file: BinaryIO, ledger: Ledger) -> None:
     behind, before = start + place, tail[:place][-_TAIL_BYTES + _END.size :]
     if before[-_END64_LOCATOR.size :].startswith(b"PK\x06\x07"):
         if not before.startswith(b"PK\x06\x06"):
-            raise RefusedFileError("its zip archive is damaged or not of the kind that torch writes")
+            raise RefusedFileError(_damaged(kind))
         size, behind = _END64.unpack(before[: _END64.size])[8], behind - len(before)
     elif disk or first_disk:
         raise RefusedFileError("its zip archive is part of a larger one")
-    if size > MAX_DIRECTORY_BYTES:
-        raise RefusedFileError(f"the directory of its zip archive has {size:,} bytes, more than any model needs")
+    if size > kind.directory_bytes:
+        raise RefusedFileError(f"the directory of its zip archive has {size:,} bytes, more than {kind.what} needs")
     file.seek(max(0, behind - size))
-    if file.read(size).count(b"PK\x01\x02") > MAX_MEMBERS:
-        raise RefusedFileError(f"its zip archive holds more than {MAX_MEMBERS:,} members, more than any model needs")
+    if file.read(size).count(b"PK\x01\x02") > kind.members:
+        raise RefusedFileError(f"its zip archive holds more than {kind.members:,} members, more than {kind.what} needs")
 
 
 def _member(file: BinaryIO, entry: zipfile.ZipInfo, directory_start: int) -> Member:
@@ -181,4 +200,6 @@ def _member(file: BinaryIO, entry: zipfile.ZipInfo, directory_start: int) -> Mem
     if (flags | entry.flag_bits) & _ENCRYPTED or "\\" in name:
         raise ValueError("not a member that torch reads")
     offset = entry.header_offset + _LOCAL.size + name_bytes + extra_bytes
-    return Member(name, entry.header_offset, offset, entry.file_size, entry.CRC, entry.compress_size, compressed)
+    is_link = entry.external_attr >> 16 & _TYPES == _LINK
+    sizes = entry.file_size, entry.CRC, entry.compress_size
+    return Member(name, entry.header_offset, offset, *sizes, compressed, is_link)

@@ -1,0 +1,202 @@
+"""What the files of a run from anyone mean: each as this app writes it, and all of one run together."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from fashion_core import files
+from fashion_core.bundles import layout
+from fashion_core.bundles.read import Bundle
+from fashion_core.errors import DamagedFileError, RefusedFileError, UnfitFileError
+from fashion_core.formats.untrusted import validate
+from fashion_core.formats.untrusted.read import read_saved_file
+from fashion_core.runs.run import Run
+from fashion_core.runs.schema import UNDER_WAY_STATES, Drill, FileInfo, Labels, LoadCheck, RunRecord, Status
+
+_MOST: Final = 2**53  # of every whole number: larger ones are no floats, and fit no column
+_LATEST: Final = 4e9  # of a time in seconds since 1970
+_YEARS: Final = range(2000, 2100)
+_LONGEST_LINE: Final = 1 << 20
+_TEAMS: Final = "; its run has a team's own model: set FASHION_MODELS to the module that lists it first"
+_Count = Annotated[int, Field(ge=0, lt=10**9)]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    epoch: _Count
+    time: float | None = None
+
+
+class _BatchRow(_Row):
+    kind: Literal["batch"]
+    batch: _Count
+    losses: list[float]
+    images_per_second: float | None = None
+
+
+class _EpochRow(_Row):
+    kind: Literal["epoch"]
+    loss: float | None
+    accuracy: float | None
+    train_loss: float | None
+    seconds: float | None
+    samples_per_second: float | None
+    difference: float | None = None
+    standard_error: float | None = None
+
+
+_ROW: Final = TypeAdapter[_BatchRow | _EpochRow](Annotated[_BatchRow | _EpochRow, Field(discriminator="kind")])
+
+
+@dataclass(frozen=True)
+class Records:
+    """What the small files of a run say."""
+
+    record: RunRecord
+    labels: Labels
+    status: Status
+    infos: Mapping[str, FileInfo]  # by the path of the file below the run folder
+    load_check: LoadCheck | None
+
+
+def records(bundle: Bundle, run_id: str) -> Records:
+    """The records of one run, each checked, and against each other. Raises ``RefusedFileError``."""
+    names = bundle.members[run_id]
+    for name in names:
+        whole = name.removesuffix(".json") in names if layout.is_info(name) else True
+        if not whole or (layout.is_saved_file(name) and f"{name}.json" not in names):
+            raise RefusedFileError(f"its member {run_id}/{name} lacks the file that belongs to it")
+    found = Records(
+        bundle.record(run_id, layout.RECORD, RunRecord),
+        bundle.record(run_id, layout.LABELS, Labels),
+        bundle.record(run_id, layout.STATUS, Status),
+        {name: bundle.record(run_id, f"{name}.json", FileInfo) for name in names if layout.is_saved_file(name)},
+        bundle.record(run_id, layout.LOADED, LoadCheck) if layout.LOADED in names else None,
+    )
+    drill = [bundle.record(run_id, layout.DRILL, Drill)] if layout.DRILL in names else []
+    others = [one for one in (found.load_check, *drill) if one]
+    _check_values(run_id, (found.record, found.labels, found.status, *found.infos.values(), *others))
+    _check_identity(run_id, found.record)
+    _check_status(run_id, found.status)
+    for name, info in found.infos.items():
+        _check_info(bundle, run_id, name, info)
+    return found
+
+
+def check_own(run: Run) -> None:
+    """Raise ``DamagedFileError`` for what would be refused where the bundle of this run is to go."""
+    file = run.record_path
+    try:
+        _check_values(run.id, (run.record, run.labels))
+        _check_identity(run.id, run.record)
+        file = run.metrics_path
+        _check_metrics(run, run.record)
+    except RefusedFileError as error:
+        raise DamagedFileError(file, error.reason) from error
+
+
+def _check_values(run_id: str, records: Iterable[BaseModel]) -> None:
+    for record in records:
+        if not all(map(_is_possible, _values(record.model_dump()))):
+            raise RefusedFileError(f"a record of run {run_id} in it holds a number or a time that no run has")
+
+
+def _values(value: Any) -> Iterator[Any]:
+    """All that is in it, without the containers."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _values(part)
+    else:
+        yield value
+
+
+def _is_possible(value: Any) -> bool:
+    if isinstance(value, datetime):
+        return value.tzinfo is not None and value.year in _YEARS
+    return not isinstance(value, int) or abs(value) < _MOST
+
+
+def _check_identity(run_id: str, record: RunRecord) -> None:
+    if record.id != run_id:
+        raise RefusedFileError(f"the record of run {run_id} in it is that of another run")
+    named = [record.parent.run] if record.parent else []
+    named += [record.twin_of] if record.twin_of else []
+    if run_id in named or not all(map(layout.ID.fullmatch, named)):
+        raise RefusedFileError(f"run {run_id} in it goes back to what is no other run")
+    if record.parent and not 0 <= record.parent.epoch < record.config.epochs:
+        raise RefusedFileError(f"run {run_id} in it begins after its own end")
+
+
+def _check_status(run_id: str, status: Status) -> None:
+    is_at_rest = status.state not in (*UNDER_WAY_STATES, "lost") and not (status.process or status.job)
+    if not is_at_rest:
+        raise RefusedFileError(f"run {run_id} in it claims to be under way, which no run of a bundle is")
+    counts = (status.epoch, status.batch, status.continued, status.restarts, *(status.began_at or ()))
+    moments = (status.queued_at, status.heartbeat)
+    if not (all(0 <= count < 10**9 for count in counts) and all(0 <= moment < _LATEST for moment in moments)):
+        raise RefusedFileError(f"the status of run {run_id} in it holds a number that no run has")
+
+
+def _check_info(bundle: Bundle, run_id: str, name: str, info: FileInfo) -> None:
+    member, epoch = bundle.members[run_id][name], layout.epoch_of(name)
+    if (info.sha256, info.bytes) != (member.sha256, member.bytes):
+        raise RefusedFileError(f"its member {member.name} is not the file that its record describes")
+    is_fit = layout.FORMATS.get(name, "checkpoint") in (None, info.format)
+    if not is_fit or (epoch is not None and info.epoch != epoch) or not 0 <= info.epoch < 10**9:
+        raise RefusedFileError(f"its member {member.name} is not of the kind that its record says")
+
+
+def check_files(run: Run, found: Records) -> None:
+    """Read what is not a record, where it was unpacked: no model in it can do harm. Raises ``RefusedFileError``."""
+    for name in found.infos:
+        try:
+            file = read_saved_file(run.path / name)
+            file.check_numbers()
+            with suppress(UnfitFileError):  # of a team's own model, which may not be here: nothing speaks of harm
+                validate.check(file)
+        except RefusedFileError as error:
+            said = f"its member {run.id}/{name} is no model that can be read: {error.reason}"
+            raise RefusedFileError(said + (_TEAMS if found.record.model_sha256 else "")) from error
+    _check_metrics(run, found.record)
+    losses = run.load_losses_path
+    expected = found.load_check.losses_sha256 if found.load_check else None
+    if losses.exists() and (found.load_check is None or expected not in (None, files.digest_of(losses).sha256)):
+        raise RefusedFileError(f"the losses of run {run.id} in it are not those that it measured")
+
+
+def _check_metrics(run: Run, record: RunRecord) -> None:
+    """Every line that would be read is a row as this app writes it; those that would be skipped do no harm."""
+    if not run.metrics_path.exists():
+        return
+    last = record.first_epoch - 1
+    with run.metrics_path.open("rb") as lines:
+        while line := lines.readline(_LONGEST_LINE):
+            row = _row(line)
+            if row is False or (row and row.epoch not in record.span):
+                raise RefusedFileError(f"the metrics of run {run.id} in it hold a row that no run writes")
+            if isinstance(row, _EpochRow):
+                if row.epoch <= last:
+                    raise RefusedFileError(f"the metrics of run {run.id} in it hold an epoch twice")
+                last = row.epoch
+
+
+def _row(line: bytes) -> "_BatchRow | _EpochRow | Literal[False] | None":
+    """None for what is no row, as after a torn write; False for one that is not such as this app writes."""
+    if len(line) == _LONGEST_LINE and not line.endswith(b"\n"):
+        return False
+    try:
+        value = from_json(line)
+    except ValueError:
+        return None
+    try:
+        return _ROW.validate_python(value)
+    except ValidationError:
+        return False

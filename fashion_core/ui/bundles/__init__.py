@@ -1,0 +1,1 @@
+"""Runs that leave in one file, and runs that come in one."""

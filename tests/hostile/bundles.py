@@ -1,0 +1,274 @@
+"""Bundles that are not what they say: paths, links, doubled members, wrong digests, bombs, other people's ids.
+
+Each family changes a good bundle of two runs, the second resumed from the first, and yields names and bytes.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fashion_core.bundles.layout import MANIFEST
+from tests.hostile import archives, gadgets
+from tests.hostile.building import Case
+from tests.support.bundles import LINK, Part, archive, described, manifest_of, members_of, remade
+
+_NAMES = (
+    *("../evil", "../../evil", "/etc/passwd", "evil", ".", "..", "C:\\evil", "..\\evil", "//host/share", "~/evil"),
+    *("{id}/../evil", "{id}/../../evil", "{id}/model_save/../../../evil", "{id}//run.json", "{id}/./run.json", "{id}"),
+    *(
+        "{id}/",
+        "{id}/model_save/",
+        "{id}/model_save",
+        "{id}/model_save/00",
+        "{id}/model_save/-1",
+        "{id}/model_save/1e3",
+    ),
+    *("{id}/model_save/1.json.json", "{id}/model_save/9999999999", "{id}/model_save/٣", "{id}/model_save/1 "),
+    *(
+        "{id}/model_save/1/0",
+        "{id}/stop",
+        "{id}/lock",
+        "{id}/verified.json",
+        "{id}/labels.damaged.json",
+        "{id}/RUN.JSON",
+    ),
+    *("{id}/.tmp-run.json-01234567", "{id}/run.json\n", "{id}/run\u202e.json", "{id}/original/evil", "{id}/RUN.JSON"),
+    *("audit.jsonl", ".queue.lock", ".tmp-unbundled-0123456789abcdef/x", "20260101-000000-000-0000/run.json"),
+    *("20260101-000000-000-ABCD/run.json", "２０２６0101-000000-000-0000/run.json", f"{'x' * 300}", "{id}/train.log/x"),
+)
+_NUMBERS: tuple[Any, ...] = (-1, 2**53, 10**400, 1e300, float("inf"), float("nan"), "x", None, [])
+
+
+class Good(NamedTuple):
+    path: Path
+    first: str
+    second: str
+
+    @property
+    def parts(self) -> list[Part]:
+        return [Part(name, data) for name, data in members_of(self.path).items()]
+
+    def with_manifest(self, **changed: Any) -> bytes:
+        """All members as they are, and a manifest that says something else."""
+        return archive(self.parts, {**manifest_of(self.path), **changed})
+
+    def with_parts(self, parts: list[Part], true: bool = True) -> bytes:
+        changed = {"members": described(parts)} if true else {}
+        return archive(parts, {**manifest_of(self.path), **changed})
+
+    def edited(self, name: str, edit: Callable[[dict[str, Any]], object]) -> bytes:
+        """One record of the first run says something else, and the manifest is true of it."""
+        record = json.loads(members_of(self.path)[f"{self.first}/{name}"])
+        edit(record)
+        return remade(self.path, {f"{self.first}/{name}": json.dumps(record).encode()})
+
+
+def _set(*keys: str | int, to: Any) -> Callable[[dict[str, Any]], None]:
+    def edit(record: Any) -> None:
+        for key in keys[:-1]:
+            record = record[key]
+        record[keys[-1]] = to
+
+    return edit
+
+
+def paths(good: Good) -> Iterator[Case]:
+    for name in _NAMES:
+        given = name.format(id=good.first)
+        yield f"a member {given!r}", partial(good.with_parts, [*good.parts, Part(given, b"evil")])
+        yield f"an empty member {given!r}", partial(good.with_parts, [*good.parts, Part(given, b"")])
+        yield f"the log as {given!r}", partial(_renamed, good, f"{good.first}/train.log", given)
+
+
+def _renamed(good: Good, name: str, given: str) -> bytes:
+    return good.with_parts([replace(part, name=given) if part.name == name else part for part in good.parts])
+
+
+def links(good: Good) -> Iterator[Case]:
+    for part in good.parts:
+        yield f"{part.name} as a link", partial(_changed, good, replace(part, data=b"/etc/passwd", attributes=LINK))
+        yield f"{part.name} as a link of its size", partial(_changed, good, replace(part, attributes=LINK))
+
+
+def _changed(good: Good, part: Part, true: bool = True) -> bytes:
+    return good.with_parts([part if one.name == part.name else one for one in good.parts], true)
+
+
+def doubled(good: Good) -> Iterator[Case]:
+    for part in good.parts:
+        yield f"{part.name} twice", partial(good.with_parts, [part, *good.parts])
+        yield f"another {part.name}", partial(good.with_parts, [*good.parts, replace(part, data=b"{}")], true=False)
+
+
+def digests(good: Good) -> Iterator[Case]:
+    for part in good.parts:
+        flipped = bytes([part.data[0] ^ 1]) + part.data[1:] if part.data else b"x"
+        yield f"a bit of {part.name}", partial(_changed, good, replace(part, data=flipped), true=False)
+        yield f"{part.name} is longer", partial(_changed, good, replace(part, data=part.data + b" "), true=False)
+    for index, part in enumerate(good.parts):
+        yield f"SHA-256 of {part.name}", partial(_told, good, index, sha256="0" * 64)
+        yield f"bytes of {part.name}", partial(_told, good, index, bytes=len(part.data) + 1)
+
+
+def _told(good: Good, index: int, **changed: Any) -> bytes:
+    members = manifest_of(good.path)["members"]
+    members[index] |= changed
+    return good.with_manifest(members=members)
+
+
+def absent(good: Good) -> Iterator[Case]:
+    for part in good.parts:
+        rest = [one for one in good.parts if one.name != part.name]
+        yield f"no {part.name}, which is told", partial(good.with_parts, rest, true=False)
+        if not part.name.endswith((".log", ".jsonl")):
+            yield f"no {part.name}", partial(good.with_parts, rest)
+
+
+def ends(good: Good) -> Iterator[Case]:
+    data = good.path.read_bytes()
+    for count in range(1, 40):
+        yield f"the first {count} of 40 parts", partial(bytes, data[: len(data) * count // 40])
+    yield "something before it", lambda: b"#!/bin/sh\n" + data
+    yield "something after it", lambda: data + b"x" * 50
+    yield "twice", lambda: data + data
+    yield "a bit of a checkpoint", lambda: data.replace(b"data.pkl", b"data.pkm", 1)
+
+
+def bombs(good: Good) -> Iterator[Case]:
+    for part in good.parts:
+        squeezed = replace(part, compression=zipfile.ZIP_DEFLATED)
+        yield f"{part.name} is compressed", partial(_changed, good, squeezed)
+    log = f"{good.first}/train.log"
+    zeros = Part(log, bytes(30 << 20), compression=zipfile.ZIP_DEFLATED)
+    yield "30 MB of zeros in 30 KB", lambda: _changed(good, zeros)
+    yield "a manifest of 1 MB", lambda: archive(good.parts, b" " * (1 << 20))
+    yield "a manifest of nothing but lists", lambda: archive(good.parts, b"[" * 5000)
+    yield "a manifest of empty members", lambda: good.with_manifest(members=[{}] * 1500)
+    yield "a record of 2 MB", lambda: remade(good.path, {f"{good.first}/labels.json": b" " * (2 << 20)})
+    yield "a record of nothing but errors", lambda: good.edited("labels.json", _set("tags", to=[1] * 100_000))
+    yield "60,000 members", partial(_many, 60_000)
+    yield "bzip2", lambda: _changed(good, Part(log, b"x", compression=zipfile.ZIP_BZIP2))
+
+
+def _many(count: int) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for number in range(count):
+            file.writestr(zipfile.ZipInfo(f"{number}"), b"")
+    return buffer.getvalue()
+
+
+def manifests(good: Good) -> Iterator[Case]:
+    yield "no manifest", lambda: archive(good.parts, b"")
+    yield "a manifest that is a list", lambda: archive(good.parts, b"[]")
+    members = manifest_of(good.path)["members"]
+    wrong: dict[str, tuple[Any, ...]] = {
+        "format": ("other", None, 1),
+        "version": (0, 2, "1", None),
+        "created": ("yesterday", "2026-01-01T00:00:00", None),
+        "runs": ((), [good.first], [good.first, good.first, good.second], [good.second, good.first], ["../evil"], None),
+        "gone": (["../evil"], [1], "x"),
+        "members": (members[::-1], members[1:], [*members, members[0]], {}, None),
+        "more": (1,),
+    }
+    for key, values in wrong.items():
+        for number, value in enumerate(values):
+            yield f"{key} of kind {number}", partial(good.with_manifest, **{key: value})
+    stranger = [good.first, good.second, "20260101-000000-000-0000"]
+    yield "a run without files", partial(good.with_manifest, runs=stranger)
+    yield "the manifest first", lambda: _manifest_first(good)
+
+
+def _manifest_first(good: Good) -> bytes:
+    manifest = Part(MANIFEST, json.dumps(manifest_of(good.path)).encode())
+    return archive([manifest, *good.parts], manifest_of(good.path)).replace(b"manifest.json", b"manifest.jso_", 1)
+
+
+def identities(good: Good) -> Iterator[Case]:
+    stranger = "20260101-000000-000-0000"
+    yield "another's id", lambda: good.edited("run.json", _set("id", to=good.second))
+    for name in ("../evil", "/etc", "", stranger, "20260101-000000-000-000", "２０２６0101-000000-000-0000"):
+        yield f"id {name!r}", partial(good.edited, "run.json", _set("id", to=name))
+        yield f"parent {name!r}", partial(good.edited, "run.json", _set("parent", to={"run": name, "epoch": 0}))
+    for name in ("../evil", "/etc", "２０２６0101-000000-000-0000", good.first):
+        yield f"twin of {name!r}", partial(good.edited, "run.json", _set("twin_of", to=name))
+    yield "its own parent", lambda: good.edited("run.json", _set("parent", to={"run": good.first, "epoch": 0}))
+    yield "its child's child", lambda: good.edited("run.json", _set("parent", to={"run": good.second, "epoch": 0}))
+
+
+def records(good: Good) -> Iterator[Case]:
+    for name in ("run.json", "labels.json", "status.json", "model_save/0.json"):
+        for content in (b"", b"{", b"[]", b"null", b"[" * 3000, b'{"a": 1}', b"\xff\xfe", b"\x80\x04."):
+            yield f"{name} is {content[:12]!r}", partial(remade, good.path, {f"{good.first}/{name}": content})
+        yield f"{name} with another key", partial(good.edited, name, _set("more", to=1))
+    for number in _NUMBERS:
+        for keys in (("config", "epochs"), ("config", "seed"), ("environment", "threads")):
+            yield f"{keys} {number!r}", partial(good.edited, "run.json", _set(*keys, to=number))
+        for key in ("epoch", "heartbeat", "queued_at", "continued"):
+            yield f"{key} {number!r}", partial(good.edited, "status.json", _set(key, to=number))
+        yield f"epoch of info {number!r}", partial(good.edited, "model_save/0.json", _set("epoch", to=number))
+    for state in ("queued", "running", "stopping", "lost", "unknown", None):
+        yield f"state {state}", partial(good.edited, "status.json", _set("state", to=state))
+    process = {"host": "x", "boot": "x", "pid": 1, "started": 1.0}
+    job = {"launcher": "slurm", "id": "1", "user": "root", "submitted": 1.0}
+    yield "a process", lambda: good.edited("status.json", _set("process", to=process))
+    yield "a job", lambda: good.edited("status.json", _set("job", to=job))
+    yield "a naive time", lambda: good.edited("run.json", _set("created", to="2026-01-01T00:00:00"))
+    yield "a time long ago", lambda: good.edited("run.json", _set("created", to="0001-01-01T00:00:00Z"))
+    yield "an info of other bytes", lambda: good.edited("model_save/0.json", _set("bytes", to=1))
+    yield "an info of another file", lambda: good.edited("model_save/0.json", _set("sha256", to="0" * 64))
+    yield "weights that say they are a model", lambda: good.edited("model_weights.pth.json", _set("format", to="model"))
+
+
+def rows(good: Good) -> Iterator[Case]:
+    batch = {"kind": "batch", "epoch": 0, "batch": 0, "losses": [1.0], "images_per_second": 1.0, "time": 0.0}
+    epoch = {"kind": "epoch", "epoch": 0, "loss": 1.0, "accuracy": 1.0, "train_loss": 1.0, "seconds": 1.0}
+    epoch |= {"samples_per_second": 1.0}
+    wrong: dict[str, tuple[Any, ...]] = {
+        "epoch": ("0", -1, 99, 10**400, None, 0.5),
+        "losses": ("x", [[]], [None], 1),
+        "batch": ("x", -1, 2**70),
+    }
+    wrong |= {"loss": ([], "x", {}), "accuracy": ("x", []), "kind": ([], 1, None)}
+    for row in (batch, epoch):
+        for key, values in wrong.items():
+            for value in values if key in row else ():
+                yield f"{key} {value!r} of {row['kind']}", partial(_with_rows, good, {**row, key: value})
+    yield "an epoch twice", lambda: _with_rows(good, epoch, epoch)
+    yield "a line of 2 MB", lambda: _with_rows(good, {**batch, "losses": [1.0] * 500_000})
+    yield "a list", lambda: _with_rows(good, [])
+    yield "a number", lambda: _with_rows(good, 1)
+
+
+def _with_rows(good: Good, *rows: Any) -> bytes:
+    return remade(
+        good.path, {f"{good.first}/metrics.jsonl": b"".join(json.dumps(row).encode() + b"\n" for row in rows)}
+    )
+
+
+def models(good: Good) -> Iterator[Case]:
+    """Files that are refused by themselves, each as a checkpoint with a record that is true of it."""
+    cases = (case for room in (gadgets, archives) for family in room.FAMILIES for case in family())
+    for name, make in islice(cases, 0, None, 8):
+        yield name, partial(_as_checkpoint, good, make)
+
+
+def _as_checkpoint(good: Good, make: Callable[[], bytes]) -> bytes:
+    data = make()
+    (told,) = described([("x", data)])
+    info = json.loads(members_of(good.path)[f"{good.first}/model_save/0.json"])
+    info |= {"sha256": told["sha256"], "bytes": told["bytes"]}
+    changed: Mapping[str, bytes] = {
+        f"{good.first}/model_save/0": data,
+        f"{good.first}/model_save/0.json": json.dumps(info).encode(),
+    }
+    return remade(good.path, changed)
+
+
+FAMILIES = (paths, links, doubled, digests, absent, ends, bombs, manifests, identities, records, rows, models)
