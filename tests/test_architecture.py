@@ -17,7 +17,7 @@ FLOORS = (
     {"ui", "cli"},
     {"publish"},
     {"access", "charts"},
-    {"training", "resume", "inference", "bundles", "export_metrics"},
+    {"training", "resume", "inference", "bundles"},
     {"formats"},
     {"runs"},
     {"data", "loops", "devices"},
@@ -33,8 +33,8 @@ LIBRARIES = {
     "streamlit": r"app|pages|ui",
     "altair": r"charts",
     "pandas": r"pages|charts|ui|(runs|resume)\.(tables|loss_curve)",
-    "tensorboardX": r"export_metrics\.tensorboard",
-    "mlflow": r"export_metrics\.mlflow_client",
+    "tensorboardX": r"publish\.metrics\.tensorboard",
+    "mlflow": r"publish\.metrics\.mlflow_client",
     "vl_convert": r"publish\.drawing",
     "submitit": r"runs\.launchers\.slurm",
     "ray": r"runs\.launchers\.ray_jobs",
@@ -51,7 +51,7 @@ SERVER_WITHOUT_TORCH = (
     r"|errors|config|files|cache"
 )
 LIGHT_WITHOUT_BROWSER = (
-    r"cli|publish\.ask|access|bundles|training|formats|inference|export_metrics|data|runs\.(?!tables|loss_curve)"
+    r"cli|publish\.ask|access|bundles|training|formats|inference|publish\.metrics|data|runs\.(?!tables|loss_curve)"
 )
 
 

@@ -13,7 +13,7 @@ from fashion_core.cli.answer import answer, as_typed, given_settings, say
 from fashion_core.cli.runs import check_finished, signals_explained, wait_for
 from fashion_core.config import settings
 from fashion_core.errors import ConfigError, DamagedFileError, RunStateError, counted
-from fashion_core.export_metrics import mlflow_runs, rows, tables, tensorboard
+from fashion_core.publish.metrics import mlflow_runs, rows, tables, tensorboard
 from fashion_core.resume import reasons, texts
 from fashion_core.resume.again import reproduce
 from fashion_core.runs import metrics

@@ -10,9 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata
 
 from fashion_core.errors import ConfigError, DamagedFileError, DiskError
-from fashion_core.export_metrics import rows, tensorboard
+from fashion_core.publish.metrics import rows, tensorboard
 from fashion_core.runs.store import RunStore
-from tests.export_metrics.conftest import Family
+from tests.publish.metrics.conftest import Family
 from tests.support.runs import copied
 
 

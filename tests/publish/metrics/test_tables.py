@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fashion_core.export_metrics import rows
-from fashion_core.export_metrics.tables import write_csv, write_parquet
+from fashion_core.publish.metrics import rows
+from fashion_core.publish.metrics.tables import write_csv, write_parquet
 from fashion_core.runs.store import RunStore
-from tests.export_metrics.conftest import Family
+from tests.publish.metrics.conftest import Family
 from tests.support.commands import Capture, answered, printed, refused
 from tests.support.runs import copied, new_run
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from fashion_core.export_metrics import rows
+from fashion_core.publish.metrics import rows
 from fashion_core.runs import metrics
 from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore
-from tests.export_metrics.conftest import Family
+from tests.publish.metrics.conftest import Family
 from tests.support.runs import config, copied, new_run
 
 

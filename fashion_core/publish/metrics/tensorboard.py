@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from fashion_core import files
 from fashion_core.errors import ConfigError, DiskError
-from fashion_core.export_metrics import rows, texts
+from fashion_core.publish.metrics import rows, texts
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 

@@ -14,8 +14,8 @@ from typing import Any, Final, Self
 from fashion_core import files
 from fashion_core.config import variable
 from fashion_core.errors import DamagedFileError, ModelError, RefusedFileError, WorkerError, printable
-from fashion_core.export_metrics import mlflow_client, rows, texts
-from fashion_core.export_metrics.tensorboard import hyperparameters
+from fashion_core.publish.metrics import mlflow_client, rows, texts
+from fashion_core.publish.metrics.tensorboard import hyperparameters
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import State
 from fashion_core.runs.store import RunStore

@@ -10,8 +10,8 @@ from typing import Final
 
 from fashion_core import files
 from fashion_core.errors import DiskError
-from fashion_core.export_metrics import texts
-from fashion_core.export_metrics.rows import COLUMNS, Row
+from fashion_core.publish.metrics import texts
+from fashion_core.publish.metrics.rows import COLUMNS, Row
 
 _TIME: Final = COLUMNS.index("time")
 _PIECE: Final = 1 << 15  # rows in memory at a time

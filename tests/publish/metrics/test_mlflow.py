@@ -15,12 +15,12 @@ import pytest
 
 from fashion_core import files
 from fashion_core.errors import WorkerError
-from fashion_core.export_metrics import mlflow_runs, rows
-from fashion_core.export_metrics.tensorboard import hyperparameters
 from fashion_core.formats.weight_change import weight_change
+from fashion_core.publish.metrics import mlflow_runs, rows
+from fashion_core.publish.metrics.tensorboard import hyperparameters
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
-from tests.export_metrics.conftest import Family
+from tests.publish.metrics.conftest import Family
 from tests.support.commands import Capture, answered, refused
 from tests.support.engines import end_all, free_ports, unavailable
 from tests.support.processes import ROOT, wait_until
