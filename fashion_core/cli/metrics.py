@@ -14,7 +14,7 @@ from fashion_core.cli.runs import check_finished, signals_explained, wait_for
 from fashion_core.config import settings
 from fashion_core.errors import ConfigError, DamagedFileError, RunStateError, counted
 from fashion_core.publish.metrics import mlflow_runs, rows, tables, tensorboard
-from fashion_core.resume import reasons, texts
+from fashion_core.resume import reasons
 from fashion_core.resume.again import reproduce
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
@@ -137,8 +137,7 @@ def reproduce_run(options: argparse.Namespace) -> None:
         check_finished(runs)
     [again] = runs
     found = reproduce.compare(run, again)
-    why = "; ".join(reasons.texts(found.reasons))
-    told = (texts.IDENTICAL if found.identical else texts.DIFFERENT).format(**{**asdict(found), "reasons": why})
+    told = reproduce.told(found)
     document = {"run": run.id, "reproduction": again.id, **asdict(found), "reasons": reasons.texts(found.reasons)}
     answer(options, document, [_AGAIN.format(again=again.id), told])
     if not found.identical:

@@ -40,6 +40,7 @@ _TEXTS: Final = {
     "processor": "processor {before} → {after}: rounding differs",
     "package": "{package} {before} → {after}: rounding may differ",
     "edited": "run.json says {setting} {after}, but its checkpoint was trained with {before}: it was edited since",
+    "not measured": "metrics.jsonl of {run} has no such epoch",
     "nothing known": (
         "nothing that is recorded differs: another version of this app, a device that adds in no fixed order, or a "
         "failing one"

@@ -125,6 +125,7 @@ NOT_FINISHED = "Run {run} is {state}; only a finished run can be trained again a
 OTHER_IMAGES = "Run {run} was trained on {images}, and the images here are others: bring those back to train it again."
 PARENT_GONE = "The checkpoint that run {run} was resumed from is gone or damaged, so it can't be trained again."
 IDENTICAL = "identical: {epochs:,} epochs, and {tensors:,} tensors of {checkpoints:,} checkpoints, to the last bit"
+NOT_COMPARED = "not compared to the last bit, as no checkpoint is left of both; {epochs:,} epochs measured the same"
 DIFFERENT = "different from epoch {epoch:,} on: {reasons}"
 ENVIRONMENT_ONE = "# Python {python}; {device} ({processor}), {count:,} thread; torch {torch}"
 ENVIRONMENT_MANY = "# Python {python}; {device} ({processor}), {count:,} threads; torch {torch}"

@@ -1,5 +1,6 @@
 """Training a run again: identical, or the first epoch that differs and why; and what it takes elsewhere."""
 
+import json
 import shlex
 import shutil
 import subprocess
@@ -84,6 +85,54 @@ def test_checkpoints_that_were_deleted_are_left_out(store: RunStore, trained_onc
         run.remove_saved(run.checkpoint_path(epoch))
     found = reproduce.compare(run, made)
     assert (found.identical, found.epochs, found.checkpoints, found.tensors) == (True, 3, 1, 24)
+
+
+def without_epoch(run: Run, epoch: int) -> None:
+    lines = run.metrics_path.read_bytes().splitlines(keepends=True)
+    run.metrics_path.write_bytes(b"".join(line for line in lines if not is_end_of(epoch, line)))
+
+
+def is_end_of(epoch: int, line: bytes) -> bool:
+    row = json.loads(line)
+    return (row["kind"], row["epoch"]) == ("epoch", epoch)
+
+
+@pytest.mark.parametrize("whose", [0, 1])
+def test_epoch_that_one_of_them_has_not_measured_is_the_first_that_differs(
+    store: RunStore, trained_once: Run, whose: int
+) -> None:
+    pair = copied(trained_once, store), another(store, trained_once)
+    shutil.copytree(pair[0].path, pair[1].path, dirs_exist_ok=True)
+    without_epoch(pair[whose], 1)
+    found = reproduce.compare(*pair)
+    assert (found.identical, found.epochs, found.epoch, found.differs) == (False, 1, 1, "not measured")
+    assert why(found)[0] == f"metrics.jsonl of {pair[whose].id} has no such epoch"
+    pair[whose].metrics_path.unlink()
+    found = reproduce.compare(*pair)
+    assert (found.identical, found.epoch, found.differs) == (False, 0, "not measured")
+    assert reproduce.told(found).startswith("different from epoch 0 on: metrics.jsonl of ")
+
+
+def test_checkpoints_alone_are_not_called_identical_without_what_was_measured(
+    store: RunStore, trained_once: Run
+) -> None:
+    run = copied(trained_once, store)
+    run.metrics_path.unlink()
+    found = reproduce.compare(run, run)
+    assert (found.identical, found.epoch, found.differs) == (False, 0, "not measured")
+
+
+def test_runs_without_a_checkpoint_in_common_are_not_identical_and_it_is_told(
+    store: RunStore, trained_once: Run
+) -> None:
+    run = copied(trained_once, store)
+    made = another(store, run)
+    shutil.copy(run.metrics_path, made.metrics_path)
+    found = reproduce.compare(run, made)
+    assert (found.identical, found.differs) == (False, None)
+    assert reproduce.told(found) == (
+        "not compared to the last bit, as no checkpoint is left of both; 3 epochs measured the same"
+    )
 
 
 def test_another_seed_is_told_with_the_first_epoch(store: RunStore, trained_once: Run) -> None:

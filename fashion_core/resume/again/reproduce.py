@@ -10,6 +10,7 @@ from fashion_core.errors import DataError, RunNotFoundError, RunStateError, cut_
 from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.formats.untrusted.validate import own_part
 from fashion_core.resume import bitwise, drill, texts
+from fashion_core.resume.reasons import texts as in_words
 from fashion_core.resume.verdict import changes
 from fashion_core.runs import queue, team_models, torch_process
 from fashion_core.runs.run import Run
@@ -24,12 +25,12 @@ _OF_MACHINE = ("device", "threads")  # settings whose effect stands in the envir
 class Comparison:
     """How a run and its reproduction compare; what is no longer saved of either is left out."""
 
-    identical: bool
+    identical: bool  # and at least one checkpoint was compared
     epochs: int  # compared by their losses and accuracy
     checkpoints: int  # compared tensor by tensor
     tensors: int  # of all of them
     epoch: int | None = None  # the first one that differs
-    differs: Literal["measured", "checkpoint"] | None = None  # what differs there
+    differs: Literal["not measured", "measured", "checkpoint"] | None = None  # what differs there
     reasons: tuple[Message | str, ...] = ()  # what may be why
 
 
@@ -71,14 +72,17 @@ def _check(store: RunStore, run: Run, record: RunRecord) -> None:
 
 
 def compare(run: Run, again: Run) -> Comparison:
-    """Compare all epochs that both measured and all checkpoints that both still have, up to the first difference.
+    """Compare every epoch that either measured and all checkpoints that both still have, up to the first difference.
 
     Raises ``DamagedFileError`` if a checkpoint is no longer what was saved, ``DiskError``.
     """
     ours, theirs = bitwise.measured(run), bitwise.measured(again)
     saved = {*run.epochs_saved()} & {*again.epochs_saved()}
     epochs = checkpoints = tensors = 0
-    for epoch in sorted(ours.keys() & theirs.keys()):
+    for epoch in sorted(ours.keys() | theirs.keys() | saved):
+        if lacking := [one for one, found in ((run, ours), (again, theirs)) if epoch not in found]:
+            reasons = *map(_not_measured, lacking), *_known_reasons(run, again)
+            return Comparison(False, epochs, checkpoints, tensors, epoch, "not measured", reasons)
         if ours[epoch] != theirs[epoch]:
             return Comparison(False, epochs, checkpoints, tensors, epoch, "measured", _reasons(run, again))
         epochs += 1
@@ -87,13 +91,30 @@ def compare(run: Run, again: Run) -> Comparison:
             if same is None:
                 return Comparison(False, epochs, checkpoints, tensors, epoch, "checkpoint", _reasons(run, again))
             checkpoints, tensors = checkpoints + 1, tensors + same
-    return Comparison(epochs > 0, epochs, checkpoints, tensors)
+    return Comparison(checkpoints > 0, epochs, checkpoints, tensors)
+
+
+def told(found: Comparison) -> str:
+    """The comparison as the end of a sentence."""
+    if found.differs:
+        return texts.DIFFERENT.format(epoch=found.epoch, reasons="; ".join(in_words(found.reasons)))
+    if not found.identical:
+        return texts.NOT_COMPARED.format(epochs=found.epochs)
+    return texts.IDENTICAL.format(epochs=found.epochs, tensors=found.tensors, checkpoints=found.checkpoints)
 
 
 def _reasons(run: Run, again: Run) -> tuple[Message | str, ...]:
     """What is not the same as when the run was trained; what it was edited to since comes first."""
-    found = [*_edited(run), *_different(run.record, again.record)]
-    return tuple(found) or (Message(id="nothing known"),)
+    return (*_known_reasons(run, again),) or (Message(id="nothing known"),)
+
+
+def _known_reasons(run: Run, again: Run) -> Iterator[Message]:
+    yield from _edited(run)
+    yield from _different(run.record, again.record)
+
+
+def _not_measured(run: Run) -> Message:
+    return Message(id="not measured", values={"run": run.id})
 
 
 def _edited(run: Run) -> Iterator[Message]:
