@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+MOST = 999  # numbers in a message: MLflow takes 1,000 things at a time, and the tag with their count is one
 RUN, COUNT, MODEL = "fashion_core.run_id", "fashion_core.metrics", "fashion_core.model"
 MISSING = 3  # the exit status where this Python has no MLflow
 _KIND = "fashion_core"
@@ -39,10 +40,12 @@ class Sender:
         self.known: dict[str, str] = {}  # what MLflow calls each run
 
     def begin(self, run: dict[str, Any]) -> dict[str, Any]:
-        """Make the run, unless it is there."""
+        """Make the run, unless it is there, with those of its parameters that are not; none can be changed there."""
         found = self._find(run["id"]) or self._create(run)
         self.run, self.id = run["id"], found.info.run_id
         self.known[self.run] = self.id
+        lacking = run["params"].keys() - found.data.params.keys()
+        self.client.log_batch(self.id, params=[self.entities.Param(name, run["params"][name]) for name in lacking])
         self.before = self.total = self.skip = int(found.data.tags.get(COUNT, 0))
         return {"model": found.data.tags.get(MODEL)}
 
@@ -54,23 +57,27 @@ class Sender:
         tags = {RUN: run["id"], **{f"fashion_core.{name}": text for name, text in run["tags"].items()}}
         if parent := self.known.get(run["parent"]):
             tags["mlflow.parentRunId"] = parent
-        made = self.client.create_run(self.experiment, run["created"], tags, run["name"])
-        params = [self.entities.Param(name, text) for name, text in run["params"].items()]
-        self.client.log_batch(made.info.run_id, params=params)
-        return made
+        return self.client.create_run(self.experiment, run["created"], tags, run["name"])
 
     def add_model(self, model: str, folder: str, epoch: int, params: dict[str, str]) -> dict[str, Any]:
-        """Log the files of a folder as a model of the run."""
-        made = self.client.create_logged_model(
-            self.experiment, f"epoch-{epoch}", self.id, params=params, model_type=_KIND
+        """Log the files of a folder as a model of the run; one whose logging was cut short is completed."""
+        made = self._find_model(model) or self.client.create_logged_model(
+            self.experiment, f"epoch-{epoch}", self.id, tags={MODEL: model}, params=params, model_type=_KIND
         )
         described = _MODEL_FILE.format(epoch=epoch, model=made.model_id, run=self.id)
         (Path(folder) / "MLmodel").write_text(described, encoding="utf-8")
         self.client.log_model_artifacts(made.model_id, folder)
         self.client.finalize_logged_model(made.model_id, "READY")
-        self.client.log_outputs(self.id, [self.entities.LoggedModelOutput(made.model_id, epoch)])
+        outputs = self.client.get_run(self.id).outputs
+        if made.model_id not in {output.model_id for output in outputs.model_outputs}:
+            self.client.log_outputs(self.id, [self.entities.LoggedModelOutput(made.model_id, epoch)])
         self.client.set_tag(self.id, MODEL, model)
         return {"model": model}
+
+    def _find_model(self, model: str) -> Any:
+        asked = f"source_run_id = '{self.id}' AND tags.`{MODEL}` = '{model}'"
+        found = self.client.search_logged_models([self.experiment], asked, max_results=1)
+        return found[0] if found else None
 
     def add(self, numbers: list[list[Any]]) -> None:
         """Send those that are not there yet, with how many are then."""

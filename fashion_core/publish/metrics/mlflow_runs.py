@@ -15,13 +15,11 @@ from fashion_core import files
 from fashion_core.config import variable
 from fashion_core.errors import DamagedFileError, ModelError, RefusedFileError, WorkerError, printable
 from fashion_core.publish.metrics import mlflow_client, rows, texts
-from fashion_core.publish.metrics.tensorboard import hyperparameters
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import State
 from fashion_core.runs.store import RunStore
 
 EXPERIMENT: Final = "Fashion Core"
-_PIECE: Final = 1000  # numbers: as many as MLflow takes at a time
 _STATUS: dict[State, str] = {
     "queued": "SCHEDULED", "running": "RUNNING", "stopping": "RUNNING", "stopped": "KILLED", "finished": "FINISHED",
     "failed": "FAILED", "lost": "FAILED", "imported": "FINISHED",
@@ -51,7 +49,7 @@ def send(store: RunStore, runs: Sequence[Run], uri: str, python: str) -> Iterato
             without = _send_newest_model(client, run, answered["model"], folder)
             last = run.record.created.timestamp()
             points = rows.points(rows.read(store, run))
-            while piece := list(islice(points, _PIECE)):
+            while piece := list(islice(points, mlflow_client.MOST)):
                 last = max(last, *(point.time for point in piece))
                 client.tell(metrics=[(one.tag, one.value, _milliseconds(one.time), one.step) for one in piece])
             yield client.ask(end=_milliseconds(last), status=_STATUS[run.state()]) | {"without_model": without}
@@ -65,7 +63,7 @@ def _describe(run: Run) -> dict[str, Any]:
         "name": run.title,
         "parent": parent and parent.run,
         "created": _milliseconds(record.created.timestamp()),
-        "params": {name: str(value) for name, value in hyperparameters(run).items()},
+        "params": {name: str(value) for name, value in rows.hyperparameters(run).items()},
         "tags": {"resumed_from": f"epoch {parent.epoch} of {parent.run}"} if parent else {},
     }
 

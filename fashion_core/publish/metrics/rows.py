@@ -124,3 +124,12 @@ def points(rows: Iterator[Row]) -> Iterator[Point]:
                 yield Point(f"epoch/{name}", row.epoch, row.time, value)
             if name in (_BY_STEP if row.kind == "step" else _BY_STEP_TOO):
                 yield Point(f"step/{name}", row.step, row.time, value)
+
+
+def hyperparameters(run: Run) -> dict[str, str | int | float]:
+    """The settings, what the run was resumed from and what it computed with: the same names for every run."""
+    record = run.record
+    settings = record.config.model_dump(exclude={"name"})
+    parent = f"epoch {record.parent.epoch} of {record.parent.run}" if record.parent else "none"
+    known = {"images": record.images, "parent": parent, "torch": record.environment.torch}
+    return {**settings, "threads": record.environment.threads, "device": record.environment.device, **known}

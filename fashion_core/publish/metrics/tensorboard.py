@@ -19,7 +19,7 @@ RESULTS: Final = ("epoch/test_loss", "epoch/accuracy")  # what the page of hyper
 
 
 def write(store: RunStore, runs: Sequence[Run], folder: Path) -> list[Path]:
-    """Write a folder for each run into this one, all of them or none; return them.
+    """Write a folder for each run into this one; return them. None is there before all are written, and each is whole.
 
     Raises ``ConfigError`` if tensorboardX is missing, ``DiskError``, also if a run is in that folder already: its
     curves would be there twice.
@@ -53,16 +53,7 @@ def _folder_name(run: Run) -> str:
 
 def _write_run(library: Any, store: RunStore, run: Run, folder: Path) -> None:
     with library.SummaryWriter(str(folder), flush_secs=600) as writer:
-        for summary in library.summary.hparams(hyperparameters(run), dict.fromkeys(RESULTS)):
+        for summary in library.summary.hparams(rows.hyperparameters(run), dict.fromkeys(RESULTS)):
             writer.file_writer.add_summary(summary, walltime=run.record.created.timestamp())
         for point in rows.points(rows.read(store, run)):
             writer.add_scalar(point.tag, point.value, point.step, walltime=point.time)
-
-
-def hyperparameters(run: Run) -> dict[str, str | int | float]:
-    """The settings, what the run was resumed from and what it computed with: the same names for every run."""
-    record = run.record
-    settings = record.config.model_dump(exclude={"name"})
-    parent = f"epoch {record.parent.epoch} of {record.parent.run}" if record.parent else "none"
-    known = {"images": record.images, "parent": parent, "torch": record.environment.torch}
-    return {**settings, "threads": record.environment.threads, "device": record.environment.device, **known}

@@ -16,8 +16,7 @@ import pytest
 from fashion_core import files
 from fashion_core.errors import WorkerError
 from fashion_core.formats.weight_change import weight_change
-from fashion_core.publish.metrics import mlflow_runs, rows
-from fashion_core.publish.metrics.tensorboard import hyperparameters
+from fashion_core.publish.metrics import mlflow_client, mlflow_runs, rows
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 from tests.publish.metrics.conftest import Family
@@ -49,6 +48,36 @@ for run in client.search_runs([experiment.experiment_id]):
         "times": [run.info.start_time, run.info.end_time],
     }
 print(json.dumps(found))
+"""
+
+CUT = """
+import importlib.util, json, mlflow, requests, sys
+described = importlib.util.spec_from_file_location("sender", sys.argv[1])
+described.loader.exec_module(sender := importlib.util.module_from_spec(described))
+lines, real, cut_after, batches, attempts = json.load(sys.stdin), requests.Session.send, set(), [], 0
+class Cut(BaseException): pass
+def send(session, request, **more):
+    answer, body = real(session, request, **more), request.body if isinstance(request.body, (str, bytes)) else ""
+    batches.extend([request.url] if request.url.endswith("/log-batch") else [])
+    if request.method != "GET" and not request.url.endswith("/search") and (request.url, body) not in cut_after:
+        cut_after.add((request.url, body))
+        raise Cut
+    return answer
+requests.Session.send = send
+for attempts in range(1, 40):
+    try:
+        *_, ended = sender.answers(mlflow, iter(lines))
+        break
+    except Cut:
+        pass
+client, run = mlflow.MlflowClient(), ended["mlflow_run"]
+data, experiment = client.get_run(run), client.get_experiment_by_name("Fashion Core").experiment_id
+print(json.dumps({
+    "attempts": attempts, "metrics": ended["metrics"], "batches": len(batches), "params": data.data.params,
+    "values": [one.value for one in client.get_metric_history(run, "step/train_loss")],
+    "models": [one.status.value for one in client.search_logged_models([experiment], f"source_run_id = '{run}'")],
+    "outputs": len(data.outputs.model_outputs),
+}))
 """
 
 
@@ -131,7 +160,7 @@ def test_server_has_every_number_once_and_a_resumed_run_under_its_parent(
         there = found[run.id]
         assert (there["name"], there["status"]) == (run.title, "FINISHED")
         assert {tag: sorted(points) for tag, points in there["history"].items()} == expected_history(store, run)
-        assert there["params"] == {name: str(value) for name, value in hyperparameters(run).items()}
+        assert there["params"] == {name: str(value) for name, value in rows.hyperparameters(run).items()}
         assert there["times"][0] == round(run.record.created.timestamp() * 1000)
         epoch = run.record.config.epochs - 1
         [[name, status, params, path, flavors]] = there["models"]
@@ -141,6 +170,31 @@ def test_server_has_every_number_once_and_a_resumed_run_under_its_parent(
         assert flavors == {"fashion_core": {"data": "model.safetensors", "epoch": epoch}}
     assert found[parent.id]["parent"] is None
     assert found[child.id]["parent"] == found[parent.id]["id"]
+
+
+@pytest.mark.slow
+def test_run_is_there_whole_and_once_though_the_connection_was_cut_after_every_request(
+    python: str, server: str, tmp_path: Path
+) -> None:
+    """Two and a half messages of numbers, a model and parameters; each message of numbers is one request."""
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    values = [float(step) for step in range(mlflow_client.MOST * 5 // 2)]
+    numbers = [["step/train_loss", value, 1_000 + step, step] for step, value in enumerate(values)]
+    pieces = [numbers[first : first + mlflow_client.MOST] for first in range(0, len(numbers), mlflow_client.MOST)]
+    run = {"id": "cut", "name": "cut", "parent": None, "created": 1_000, "params": {"seed": "0"}, "tags": {}}
+    lines: list[dict[str, object]] = [{"experiment": "Fashion Core"}, {"run": run}]
+    lines += [{"model": "epoch 0 1a2b", "folder": str(tmp_path), "epoch": 0, "params": {"epoch": "0"}}]
+    lines += [{"metrics": piece} for piece in pieces]
+    lines += [{"end": 9_000, "status": "FINISHED"}]
+    done = subprocess.run(
+        [python, "-c", CUT, mlflow_client.__file__], input=json.dumps([json.dumps(line) for line in lines]),
+        env={**os.environ, **QUIET, "MLFLOW_TRACKING_URI": server}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])  # MLflow speaks before
+    assert found["attempts"] >= 10
+    assert (found["metrics"], found["batches"], found["params"]) == (len(values), 1 + len(pieces), {"seed": "0"})
+    assert (sorted(found["values"]), found["models"], found["outputs"]) == (values, ["READY"], 1)
 
 
 @pytest.mark.slow
