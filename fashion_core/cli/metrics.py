@@ -16,7 +16,6 @@ from fashion_core.errors import ConfigError, DamagedFileError, RunStateError, co
 from fashion_core.publish.metrics import mlflow_runs, rows, tables, tensorboard
 from fashion_core.resume import reasons
 from fashion_core.resume.again import reproduce
-from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 
@@ -69,7 +68,7 @@ def export_metrics(options: argparse.Namespace) -> None:
     runs = rows.with_ancestors(store, named)
     for one in runs:
         with _damage_said():
-            metrics.check(one.metrics_path, ended=one.ended_cleanly())
+            rows.check(one)
     for run, parent in rows.lost_parents(store, runs).items():
         say(_LOST.format(parent=parent, run=run))
     if options.tensorboard:

@@ -46,7 +46,11 @@ def check(path: Path, *, ended: bool) -> None:
     text = _read(path)
     lines = _lines(text if ended else text[: text.rfind(b"\n") + 1])
     if damaged := len(lines) - len(_parse_rows(lines)):
-        raise DamagedFileError(path, counted(damaged, _ROW_SKIPPED, _ROWS_SKIPPED, rows=len(lines)))
+        raise skipped(path, damaged, len(lines))
+
+
+def skipped(path: Path, damaged: int, rows: int) -> DamagedFileError:
+    return DamagedFileError(path, counted(damaged, _ROW_SKIPPED, _ROWS_SKIPPED, rows=rows))
 
 
 def _read(path: Path) -> bytes:

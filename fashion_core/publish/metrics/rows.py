@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
@@ -40,6 +42,41 @@ class Point(NamedTuple):
     value: float
 
 
+_Count = Annotated[int, Field(ge=0, lt=10**9)]
+_Time = Annotated[float, Field(ge=0, lt=253_370_764_800)]  # up to the year 9999, where calendars end
+
+
+class _Noted(BaseModel):
+    """What a row must be to become numbers of a curve: people, and other programs, may have edited the file."""
+
+    model_config = ConfigDict(strict=True)
+
+    epoch: _Count
+    time: _Time | None = None
+
+
+class _Batch(_Noted):
+    kind: Literal["batch"]
+    batch: _Count
+    losses: list[float]
+    images_per_second: float | None = None
+
+    @model_validator(mode="after")
+    def _check_first(self) -> Self:
+        if len(self.losses) > self.batch + 1:
+            raise ValueError("its losses begin before the epoch")
+        return self
+
+
+class _Epoch(_Noted):
+    kind: Literal["epoch"]
+    loss: float | None
+    accuracy: float | None
+    train_loss: float | None
+    samples_per_second: float | None
+
+
+_NOTED: Final = TypeAdapter[_Batch | _Epoch](Annotated[_Batch | _Epoch, Field(discriminator="kind")])
 CURVES = ("train_loss", "test_loss", "accuracy", "learning_rate", "images_per_second")
 _BY_STEP, _BY_STEP_TOO = ("train_loss", "learning_rate"), ("test_loss", "accuracy")  # of a step, and of an epoch
 
@@ -73,7 +110,7 @@ def steps_before(store: RunStore, run: Run) -> int:
 
 
 def read(store: RunStore, run: Run) -> Iterator[Row]:
-    """The rows of a run in the order in which they were measured, read piece by piece.
+    """The rows of a run in the order in which they were measured, read piece by piece; ``check`` tells of the others.
 
     Raises ``DamagedFileError`` or ``DiskError``.
     """
@@ -82,8 +119,27 @@ def read(store: RunStore, run: Run) -> Iterator[Row]:
         yield from _rows(record, title, before, row)
 
 
+def check(run: Run) -> None:
+    """Read all rows, piece by piece. Raises ``DamagedFileError`` if ``read`` skips any of them, ``DiskError``."""
+    follower, rows, read = metrics.Follower(run.metrics_path), 0, 0
+    for row in chain.from_iterable(follower.new_rows()):
+        rows, read = rows + 1, read + _can_be_read(run.record, row)
+    rows += follower.damaged + (follower.torn and run.ended_cleanly())
+    if read < rows:
+        raise metrics.skipped(run.metrics_path, rows - read, rows)
+
+
 def _measured(run: Run) -> Iterator[metrics.Row]:
-    return chain.from_iterable(metrics.Follower(run.metrics_path).new_rows())
+    for row in chain.from_iterable(metrics.Follower(run.metrics_path).new_rows()):
+        if _can_be_read(run.record, row):
+            yield row
+
+
+def _can_be_read(record: RunRecord, row: metrics.Row) -> bool:
+    try:
+        return _NOTED.validate_python(row).epoch >= record.first_epoch
+    except ValidationError:
+        return False
 
 
 def _imported(run: Run) -> Iterator[metrics.Row]:

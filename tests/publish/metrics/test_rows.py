@@ -1,13 +1,20 @@
 """The rows of what was measured: every loss, steps that go on through a resume, and whose runs are among them."""
 
+import json
+import math
+import shutil
+import tracemalloc
+from typing import Any
+
 import pytest
 
+from fashion_core.errors import DamagedFileError
 from fashion_core.publish.metrics import rows
 from fashion_core.runs import metrics
 from fashion_core.runs.schema import Parent
 from fashion_core.runs.store import RunStore
 from tests.publish.metrics.conftest import Family
-from tests.support.runs import config, copied, new_run
+from tests.support.runs import batch_row, config, copied, new_run
 
 
 def test_steps_of_a_resumed_run_go_on_from_its_checkpoint(family: Family) -> None:
@@ -45,6 +52,46 @@ def test_cosine_begins_at_the_learning_rate_and_ends_near_zero() -> None:
     assert settings.learning_rate_at(0) == 0.5
     assert settings.learning_rate_at(5) == pytest.approx(0.25)
     assert 0 < settings.learning_rate_at(9) < 0.02
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"time": 1e300},
+        {"time": math.nan},
+        {"epoch": 10**30},
+        {"epoch": 1},
+        {"accuracy": ["x"]},
+        {"kind": "batch", "batch": 3, "losses": [1.0] * 5},
+        {"kind": "batch", "batch": 3, "losses": ["x"]},
+    ],
+    ids=str,
+)
+def test_row_that_is_none_as_this_app_writes_is_told_and_the_rest_is_read(
+    family: Family, store: RunStore, changed: dict[str, Any]
+) -> None:
+    """The run was resumed from epoch 1, so that none of its rows is of an epoch before 2."""
+    child = copied(family.child, store)
+    shutil.copytree(family.parent.path, store.root / family.parent.id)
+    before = [*rows.read(store, child)]
+    rows.check(child)
+    metrics.append_row(child.metrics_path, metrics.read_rows(child.metrics_path)[-1] | changed)
+    count = len(metrics.read_rows(child.metrics_path))
+    with pytest.raises(DamagedFileError, match=f"1 of its {count} rows can't be read and is skipped"):
+        rows.check(child)
+    assert [*rows.read(store, child)] == before
+
+
+def test_checking_the_rows_of_a_long_run_takes_memory_for_a_piece_of_them(store: RunStore) -> None:
+    run = new_run(store)
+    line = json.dumps(batch_row(0, 99, [0.1234567890123456] * 100)).encode() + b"\n"
+    run.metrics_path.write_bytes(line * ((24 << 20) // len(line)))
+    tracemalloc.start()
+    try:
+        rows.check(run)
+        assert tracemalloc.get_traced_memory()[1] < 48 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_ancestors_come_first_and_once(family: Family) -> None:
