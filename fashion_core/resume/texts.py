@@ -129,6 +129,7 @@ NOT_COMPARED = "not compared to the last bit, as no checkpoint is left of both; 
 DIFFERENT = "different from epoch {epoch:,} on: {reasons}"
 ENVIRONMENT_ONE = "# Python {python}; {device} ({processor}), {count:,} thread; torch {torch}"
 ENVIRONMENT_MANY = "# Python {python}; {device} ({processor}), {count:,} threads; torch {torch}"
+THIS_APP = "# this app: {version}"
 PACKAGES = "python -m pip install {packages}"
 IMAGES = "# {images}: {sha256}"
 SHA256_OF_IMAGES = "SHA-256 {sha256}"

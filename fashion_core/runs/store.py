@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 
-from fashion_core import files
+from fashion_core import __version__, files
 from fashion_core.cache import MOST_RUNS
 from fashion_core.config import COMMAND, TrainConfig
 from fashion_core.data.description import BUILT_IN, Description, describe, resolved
@@ -33,6 +33,7 @@ from fashion_core.runs.schema import (
 )
 
 LEFTOVER_SECONDS = 3600.0  # how old a half-made or half-deleted folder is before it is removed
+APP = "fashion-core"  # what the packages of a run call this app
 UNBUNDLED = "unbundled"  # in the name of the folder that the runs of a bundle are unpacked in
 # The folders that this app names itself: half-made and half-deleted runs, uploads, bundles, scratch folders.
 _LEFTOVER = re.compile(
@@ -51,8 +52,12 @@ def _run_at(path: Path) -> Run:
 
 @cache
 def packages_here() -> dict[str, str]:
-    """The versions of the packages that a run computes with, beside Python."""
-    return {name: metadata.version(name) for name in ("torch", "torchvision", "numpy", "pillow", "safetensors")}
+    """The versions of this app and of the packages that a run computes with, without those that tell none."""
+    found = {APP: __version__}
+    for name in ("torch", "torchvision", "numpy", "pillow", "safetensors"):
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def epoch_number(text: str) -> int | None:

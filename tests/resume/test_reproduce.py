@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from fashion_core import __version__
 from fashion_core.access import audit
 from fashion_core.errors import ConfigError, DataError, FashionError, RunNotFoundError, RunStateError
 from fashion_core.resume import comparison, reasons
 from fashion_core.resume.again import recipe, reproduce
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Parent, Source
-from fashion_core.runs.store import RunStore
+from fashion_core.runs.store import APP, RunStore
 from tests.support.commands import Capture, answered, printed
 from tests.support.runs import (
     MKL,
@@ -169,13 +170,14 @@ def test_other_packages_and_another_torch_are_told(store: RunStore, trained_once
     run = copied(trained_once, store)
     record = run.record
     environment = record.environment.model_copy(update={"torch": "2.10.0"})
-    packages = {**record.packages, "numpy": "1.0", "torch": "2.10.0"}
+    packages = {**record.packages, APP: "0.0.1", "numpy": "1.0", "torch": "2.10.0"}
     made = again(store, run, seed="1")
     run.write_record(record.model_copy(update={"environment": environment, "packages": packages}))
     now = made.record.packages
     assert why(reproduce.compare(run, made)) == [
         "seed 0 → 1",
         f"torch 2.10.0 → {now['torch']}: rounding differs",
+        f"fashion-core 0.0.1 → {__version__}: rounding may differ",
         f"numpy 1.0 → {now['numpy']}: rounding may differ",
     ]
 
@@ -235,10 +237,12 @@ def test_recipe_of_a_resumed_run_has_a_command_for_it_and_its_parent(store: RunS
         *["resume", "RUN", "1", "--epochs=2"], "--name=it's mine", "--learning-rate=0.5", *on.split()
     ]  # fmt: skip
     record = run.record
-    assert f"torch=={record.environment.torch.partition('+')[0]} " in comments[1]
-    assert f"numpy=={record.packages['numpy']}" in comments[1]
+    assert comments[1] == f"# this app: {__version__}"
+    assert f"torch=={record.environment.torch.partition('+')[0]} " in comments[2]
+    assert f"numpy=={record.packages['numpy']}" in comments[2]
+    assert APP not in comments[2], "no index has it"
     assert record.dataset_sha256
-    assert record.dataset_sha256 in comments[2]
+    assert record.dataset_sha256 in comments[3]
     assert f"export MKL_CBWR={MKL}" in comments
 
 
@@ -254,7 +258,7 @@ def test_recipe_of_a_strangers_record_is_harmless_to_paste(store: RunStore, trai
     run = copied(trained_once, store)
     record, evil = run.record, "x\ntouch evil"
     environment = record.environment.model_copy(update={"torch": "1; touch evil", "mkl": "$(touch evil)"})
-    packages, parent = {"torch": "1; touch evil"}, Parent(run=evil, epoch=0)
+    packages, parent = {"torch": "1; touch evil", APP: "1; touch evil"}, Parent(run=evil, epoch=0)
     changed = record.model_copy(update={"environment": environment, "packages": packages, "parent": parent})
     source = Source(name=f"{evil} $(touch evil)", format="weights", sha256=evil)
     shell, touch = shutil.which("sh"), shutil.which("touch")

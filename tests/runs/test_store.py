@@ -8,13 +8,14 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from fashion_core import files
+from fashion_core import __version__, files
 from fashion_core.access import gate
 from fashion_core.errors import DamagedFileError, DiskError, FashionError, RunNotFoundError, RunStateError
 from fashion_core.files import now
@@ -22,7 +23,7 @@ from fashion_core.runs import processes
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Parent
 from fashion_core.runs.status import STARTING_SECONDS
-from fashion_core.runs.store import RunStore
+from fashion_core.runs.store import RunStore, packages_here
 from tests.support.files import change_json, small_disk
 from tests.support.processes import wait_until, waits_for_lock
 from tests.support.runs import config, new_run, save_file, set_running, set_state, set_worker
@@ -374,3 +375,17 @@ def test_ancestors_are_the_checkpoints_that_led_to_a_run_up_to_a_missing_one(sto
     assert store.ancestors(last) == [Parent(run=third.id, epoch=7)]
     change_json(third.record_path, parent={"run": last.id, "epoch": 0})
     assert store.ancestors(last) == [Parent(run=third.id, epoch=7)]
+
+
+def test_package_without_a_record_of_its_version_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a torchvision that was built from source and put on the path."""
+    before, version = packages_here(), metadata.version
+
+    def installed(name: str) -> str:
+        if name == "torchvision":
+            raise metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(metadata, "version", installed)
+    assert packages_here.__wrapped__() == {name: before[name] for name in before if name != "torchvision"}
+    assert before["fashion-core"] == __version__

@@ -12,7 +12,7 @@ from fashion_core.errors import counted, printable
 from fashion_core.resume import texts
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import RunRecord
-from fashion_core.runs.store import RunStore
+from fashion_core.runs.store import APP, RunStore
 
 _WHERE = ("device", "threads")  # said as they were, not as they were asked for
 
@@ -30,6 +30,7 @@ def _surroundings(record: RunRecord) -> Iterator[str]:
     known = {**found.model_dump(include={"python", "device", "torch"}), "processor": found.processor or texts.UNKNOWN}
     yield counted(found.threads, texts.ENVIRONMENT_ONE, texts.ENVIRONMENT_MANY, **known)
     packages = {"torch": found.torch, **record.packages}
+    yield texts.THIS_APP.format(version=packages.pop(APP, texts.UNKNOWN))
     pinned = (shlex.quote(f"{name}=={version.partition('+')[0]}") for name, version in packages.items())
     yield texts.PACKAGES.format(packages=" ".join(pinned))
     yield from _images(record)
