@@ -14,17 +14,22 @@ from fashion_core.publish.metrics import texts
 from fashion_core.publish.metrics.rows import COLUMNS, Row
 
 _TIME: Final = COLUMNS.index("time")
+_FROM_OTHERS: Final = tuple(map(COLUMNS.index, ("run", "name", "parent")))  # words, which strangers may have chosen
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _PIECE: Final = 1 << 15  # rows in memory at a time
 
 
 def write_csv(rows: Iterable[Row], out: Path) -> int:
-    """Write the rows with a line of their names; return how many they are. Raises ``DiskError``."""
+    """Write the rows with a line of their names; return how many they are. Raises ``DiskError``.
+
+    A word that a spreadsheet would take for a formula and run gets an apostrophe before it.
+    """
     check_free(out)
     count = 0
     with files.writing(out) as file:
         file.write(_as_csv([COLUMNS]))
         for piece in _pieces(rows):
-            file.write(_as_csv((*row[:_TIME], _utc(row.time).isoformat(), *row[_TIME + 1 :]) for row in piece))
+            file.write(_as_csv(map(_cells, piece)))
             count += len(piece)
     return count
 
@@ -72,6 +77,15 @@ def _pieces(rows: Iterable[Row]) -> Iterator[list[Row]]:
     remaining = iter(rows)
     while piece := list(islice(remaining, _PIECE)):
         yield piece
+
+
+def _cells(row: Row) -> list[object]:
+    cells: list[object] = [*row]
+    cells[_TIME] = _utc(row.time).isoformat()
+    for place in _FROM_OTHERS:
+        if str(cells[place]).startswith(_FORMULA):
+            cells[place] = f"'{cells[place]}"
+    return cells
 
 
 def _as_csv(rows: Iterable[Iterable[object]]) -> bytes:

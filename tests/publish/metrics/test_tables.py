@@ -46,6 +46,18 @@ def test_command_writes_the_run_and_what_it_goes_back_to(
     assert refused(capsys, "export-metrics", f"--{kind}", str(tmp_path / "other")) == "Name a run, or --all."
 
 
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@A1", "\tx"])
+def test_spreadsheet_takes_no_name_for_a_formula_and_numbers_stay_numbers(
+    family: Family, tmp_path: Path, name: str
+) -> None:
+    row = next(rows.read(family.store, family.child))._replace(name=name, train_loss=-1.5, parent=f"{name}x")
+    write_csv([row], tmp_path / "out.csv")
+    found = pd.read_csv(tmp_path / "out.csv").iloc[0]
+    assert (found["name"], found["parent"], found["train_loss"]) == (f"'{name}", f"'{name}x", -1.5)
+    write_parquet([row], tmp_path / "out.parquet")
+    assert pd.read_parquet(tmp_path / "out.parquet").iloc[0]["name"] == name
+
+
 def test_what_can_not_be_read_is_told_and_the_rest_is_written(
     family: Family, store: RunStore, tmp_path: Path, capsys: Capture
 ) -> None:
