@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.deploy.test_nginx import printed
 from tests.support.dockerfile import Image, context_names, read_lines
 from tests.support.processes import ROOT
 
@@ -34,6 +35,15 @@ def test_compose_mounts_the_secrets_where_the_server_looks_for_them() -> None:
     [volume] = (rest for word, rest in read_lines(ROOT / "Dockerfile") if word == "VOLUME")
     assert f'["store:{volume}"]' in compose
     assert re.search(r'ports: \["127\.0\.0\.1:', compose), "this machine alone"
+
+
+def test_compose_serves_at_the_name_and_the_path_of_the_proxy() -> None:
+    """As the command below that proxy, which a test runs behind it."""
+    found = re.search(r"FASHION_HOSTS=(\S+) fashion-core app .*--server.baseUrlPath (\S+)", printed("behind nginx"))
+    assert found
+    compose = (ROOT / "compose.yaml").read_text()
+    assert f"FASHION_HOSTS: {found[1]}\n" in compose
+    assert f"STREAMLIT_SERVER_BASE_URL_PATH: {found[2]}\n" in compose
 
 
 def test_development_container_is_set_up_as_contributors_are_told() -> None:
