@@ -1,16 +1,21 @@
 """No version that requirements.txt allows has a publicly known hole that can be reached in this app."""
 
+import ast
 import socket
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from tests.support.advisories import COMMAND, ask, unanswered, verdict
 from tests.support.processes import ROOT
+from tests.test_architecture import MODULES, nodes
 
 MENDED = {
     "torch": ("2.10", "CVE-2026-24747: weights_only=True let a file corrupt memory"),
@@ -41,6 +46,26 @@ def test_oldest_allowed_version_is_mended(name: str) -> None:
 @pytest.mark.parametrize("name", REQUIREMENTS)
 def test_every_requirement_has_a_lower_and_an_upper_bound(name: str) -> None:
     assert {bound.operator for bound in REQUIREMENTS[name].specifier} == {">=", "<"}
+
+
+def test_every_library_that_the_package_imports_is_required_or_an_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [Requirement(text).name for texts in project["optional-dependencies"].values() for text in texts]
+    allowed = {canonicalize_name(name) for name in (*REQUIREMENTS, *extras, "pydantic-core")}  # which pydantic pins
+    imported = {entry.partition(".")[0] for name in MODULES for entry in external_imports(name)}
+    assert len(imported) >= 15, f"only {imported} were found"
+    distributions = {**packages_distributions(), "mlflow": ["mlflow-skinny"]}
+    missing = {name for name in imported if not allowed & {*map(canonicalize_name, distributions.get(name, ()))}}
+    assert missing == set()
+
+
+def external_imports(module: str) -> Iterator[str]:
+    """What it imports of others, in functions too, that comes not with Python."""
+    for node in nodes(module):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        ours = {"fashion_core", "pages", "__future__"}
+        yield from (name for name in names if name.partition(".")[0] not in ours | sys.stdlib_module_names)
 
 
 def package(**more: object) -> dict[str, object]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dockerfile import Image, context_names
+from tests.support.dockerfile import Image, context_names, make_python
 from tests.support.engines import free_ports
 from tests.support.processes import ROOT
 
@@ -36,6 +36,16 @@ def archives(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-d", folder], cwd=clone, check=True)
     [wheel], [source] = folder.glob("*.whl"), folder.glob("*.tar.gz")
     return wheel, source
+
+
+@pytest.fixture(scope="package")
+def installed_wheel(archives: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel itself, which has the other packages of the tests' own beside it."""
+    root = tmp_path_factory.mktemp("wheel") / "root"
+    make_python(root)
+    pip = [sys.executable, "-m", "pip", "--python", str(root / "bin" / "python")]
+    subprocess.run([*pip, "install", "--no-index", "--no-deps", str(archives[0])], check=True)
+    return root
 
 
 @pytest.fixture(scope="package")

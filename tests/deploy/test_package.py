@@ -56,6 +56,15 @@ def test_package_needs_what_requirements_txt_says(archives: tuple[Path, Path]) -
     assert (metadata["Version"], metadata["License-Expression"]) == (__version__, "Apache-2.0")
 
 
+def test_wheel_itself_is_all_that_the_command_needs(installed_wheel: Path, elsewhere: Path) -> None:
+    command = [str(installed_wheel / "bin" / "fashion-core"), "runs"]
+    variables = {**os.environ, "FASHION_RUNS": str(elsewhere / "runs")}
+    done = subprocess.run(command, cwd=elsewhere, env=variables, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    [package] = installed_wheel.glob("lib/python3*/site-packages/fashion_core")
+    assert (package / "dashboard" / "app.py").exists()
+
+
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
     """A folder outside the clone, whose modules are called like ours and like Python's."""

@@ -38,7 +38,7 @@ class Image:
     health: str = ""
 
     def build(self, **arguments: str) -> None:
-        self._make_python()
+        make_python(self.root)
         for word, rest in read_lines(self.context / "Dockerfile"):
             getattr(self, f"_{word.lower()}")(rest, arguments)
 
@@ -69,12 +69,6 @@ class Image:
 
     def here(self, text: str) -> str:
         return re.sub(rf"(?<![\w/.])/({'|'.join(PLACES)})\b", rf"{self.root}/\1", text).replace("8501", str(self.port))
-
-    def _make_python(self) -> None:
-        """A fresh environment that has beforehand what the tests' own has, pip too: it need not fetch gigabytes."""
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", self.root], check=True)
-        [packages] = self.root.glob("lib/python3*/site-packages")
-        (packages / "beside.pth").write_text(sysconfig.get_path("purelib"))
 
     def _from(self, rest: str, _given: dict[str, str]) -> None:
         assert re.fullmatch(r"python:3\.\d+-slim", rest)
@@ -116,6 +110,13 @@ class Image:
 
     def _cmd(self, rest: str, _given: dict[str, str]) -> None:
         self.start = tuple(json.loads(rest))
+
+
+def make_python(root: Path) -> None:
+    """A fresh environment that has beforehand what the tests' own has, pip too: it need not fetch gigabytes."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", root], check=True)
+    [packages] = root.glob("lib/python3*/site-packages")
+    (packages / "beside.pth").write_text(sysconfig.get_path("purelib"))
 
 
 def context_names() -> list[str]:
