@@ -5,14 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.deploy.test_nginx import printed
+from tests.support.engines import unavailable
 
 
 def test_unit_is_one_that_systemd_understands(tmp_path: Path) -> None:
     if not shutil.which("systemd-analyze"):
-        pytest.skip("no systemd here")
+        unavailable("no systemd here: install Debian's systemd")
     unit, program = printed("systemd"), "/opt/fashion-core/bin/fashion-core"
     assert unit.count(program) == 1
     (tmp_path / "fashion-core.service").write_text(unit.replace(program, sys.executable))
