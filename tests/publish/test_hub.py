@@ -41,7 +41,7 @@ def test_the_hub_reads_the_card_whatever_the_names(folder: Path, family: Family)
 
 def test_card_tells_accuracy_confusion_calibration_lineage_and_environment(folder: Path, family: Family) -> None:
     text = (folder / "README.md").read_text()
-    for words in ("95% interval", "Most often mixed up", "expected calibration error", "torch 2", "not resumed"):
+    for words in ("95% interval", "Most often mixed up", "expected calibration error", "threads: 1", "not resumed"):
         assert words in text
     (row,) = (line for line in text.splitlines() if "learning rate 0.001 → 0.0001" in line)
     assert " → " in row.rpartition("|")[0].rpartition("|")[2]
@@ -53,6 +53,7 @@ def test_names_are_text_in_the_card_and_never_markup(folder: Path) -> None:
     assert f"# {escaped(HOSTILE)}, epoch 2\n" in text
     before, _, after = text.partition("```python")
     outside = before + after.partition("```")[2]
+    assert f"Python {escaped(HOSTILE)}, torch {escaped(HOSTILE)}, on {escaped(HOSTILE)} ({escaped(HOSTILE)})" in outside
     assert re.search(r"(?<!\\)<", outside) is None
     tables = [line.replace("\\|", "") for line in outside.splitlines() if line.startswith("| ")]
     rows = [line for line in tables if "→" in line or "not resumed" in line]
