@@ -11,7 +11,7 @@ from typing import Any, Final
 from fashion_core import files
 from fashion_core.charts import comparison, evaluation, evaluation_tables, live
 from fashion_core.charts.base import ChartSpec
-from fashion_core.errors import ConfigError, DamagedFileError, DiskError
+from fashion_core.errors import ConfigError, DiskError
 from fashion_core.formats import export, model_size
 from fashion_core.inference import scores
 from fashion_core.publish import drawing, texts
@@ -22,7 +22,6 @@ from fashion_core.publish.measure import measure
 from fashion_core.resume.tables import compared_frame, seeds_beside
 from fashion_core.runs import loss_curve
 from fashion_core.runs.run import Run
-from fashion_core.runs.saved_files import OTHER_DIGEST
 from fashion_core.runs.schema import EXPORT_NAMES
 from fashion_core.runs.store import RunStore
 
@@ -69,11 +68,9 @@ def _made_whole(out: Path) -> Iterator[Path]:
 
 
 def _measured(store: RunStore, run: Run, epoch: int, license: str | None) -> Published:
-    checkpoint = run.whole_checkpoint(epoch)
-    if (info := run.file_info(checkpoint)) is None:  # deleted meanwhile
-        raise DamagedFileError(checkpoint, OTHER_DIGEST)
+    answers, loss = measure(run, run.whole_checkpoint(epoch))
     count = model_size.parameters(run.record.config.model, run.record.description.shape)
-    return Published(run, epoch, info, measure(run, checkpoint), ancestry(store, run, epoch), count, license)
+    return Published(run, epoch, answers, loss, ancestry(store, run, epoch), count, license)
 
 
 def _config(published: Published, sha256: str) -> dict[str, Any]:
@@ -91,7 +88,7 @@ def _config(published: Published, sha256: str) -> dict[str, Any]:
         "dataset": {"name": dataset.name, "label": dataset.label, "sha256": record.dataset_sha256 or dataset.sha256},
         "run": published.run.id,
         "epoch": published.epoch,
-        "loss": published.info.loss,
+        "loss": published.loss,
         "accuracy": answers.accuracy,
         "accuracy_interval_95": scores.accuracy_interval(answers),
         "expected_calibration_error": scores.calibration(answers).expected_calibration_error,

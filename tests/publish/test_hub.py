@@ -14,6 +14,7 @@ from fashion_core.errors import ConfigError, DamagedFileError, DataError, DiskEr
 from fashion_core.formats.import_file import import_file
 from fashion_core.publish import hub
 from fashion_core.publish.card import escaped
+from fashion_core.runs.run import epoch_records
 from fashion_core.runs.store import RunStore
 from tests.publish.conftest import HOSTILE, Family
 from tests.support.commands import Capture, answered, printed, refused
@@ -23,7 +24,11 @@ from tests.support.runs import copied, on_other_images
 
 @pytest.fixture(scope="module")
 def folder(family: Family, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("hub") / "model"
+    """Of a checkpoint whose recorded loss and accuracy are somebody's wish: a card tells what it measures."""
+    checkpoint, out = family.child.checkpoint_path(2), tmp_path_factory.mktemp("hub") / "model"
+    info = family.child.file_info(checkpoint)
+    assert info is not None
+    family.child.write_info(checkpoint, info.model_copy(update={"loss": 1e-9, "accuracy": 1.0}))
     hub.publish(family.store, family.child, 2, out, "apache-2.0")
     return out
 
@@ -33,10 +38,9 @@ def test_the_hub_reads_the_card_whatever_the_names(folder: Path, family: Family)
     assert (data.license, data.library_name, data.pipeline_tag) == ("apache-2.0", "pytorch", "image-classification")
     assert data.model_name == f"{HOSTILE}, epoch 2"
     assert data.eval_results
-    accuracy, loss = (one.metric_value for one in data.eval_results)
-    info = family.child.file_info(family.child.checkpoint_path(2))
-    assert info is not None
-    assert (accuracy, loss) == (pytest.approx(info.accuracy), info.loss)
+    (row,) = (row for row in epoch_records(family.child) if row["epoch"] == 2)
+    measured = [one.metric_value for one in data.eval_results]
+    assert measured == [pytest.approx(row["accuracy"]), pytest.approx(row["loss"])]
 
 
 def test_card_tells_accuracy_confusion_calibration_lineage_and_environment(folder: Path, family: Family) -> None:
@@ -67,6 +71,7 @@ def test_config_says_what_a_program_needs_and_the_weights_are_those_that_it_name
     assert len(config["classes"]) == 10
     low, high = config["accuracy_interval_95"]
     assert low < config["accuracy"] < high
+    assert config["loss"] > 1e-3
     with safe_open(folder / "model.safetensors", framework="pt") as weights:
         assert sum(weights.get_tensor(name).numel() for name in weights.keys()) == config["parameters"]  # noqa: SIM118
 
