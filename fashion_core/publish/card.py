@@ -124,7 +124,11 @@ def metadata(published: Published) -> dict[str, Any]:
     measured = [{"type": kind, "name": name, "value": value} for kind, name, value in known]
     result = {
         "task": {"type": "image-classification", "name": "Image classification"},
-        "dataset": {"type": _ON_THE_HUB.get(dataset.name, dataset.name), "name": dataset.label, "split": "test"},
+        "dataset": {
+            "type": _ON_THE_HUB.get(dataset.name, dataset.name),
+            "name": one_line(dataset.label),
+            "split": "test",
+        },
         "metrics": measured,
     }
     hub = _ON_THE_HUB.get(dataset.name)
@@ -142,5 +146,5 @@ def metadata(published: Published) -> dict[str, Any]:
 _templates = Environment(
     loader=PackageLoader("fashion_core.publish"), trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
 )
-# JSON is YAML, whatever a name holds
+# JSON is YAML, whatever else a line holds
 _templates.filters.update(escaped=escaped, yaml=partial(json.dumps, ensure_ascii=False))
