@@ -68,6 +68,7 @@ def test_config_says_what_a_program_needs_and_the_weights_are_those_that_it_name
     config = json.loads((folder / "config.json").read_text())
     assert config["weights"]["sha256"] == files.digest_of(folder / "model.safetensors").sha256
     assert (config["model_type"], config["architectures"]) == ("mlp", ["NeuralNetwork"])
+    assert "class NeuralNetwork(nn.Module)" in (folder / config["code"]).read_text()
     assert len(config["classes"]) == 10
     low, high = config["accuracy_interval_95"]
     assert low < config["accuracy"] < high
