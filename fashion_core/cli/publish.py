@@ -1,6 +1,7 @@
 """The commands that make what others read: publish, report. They draw charts, so what they need is imported late."""
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def publish(options: argparse.Namespace) -> None:
     made = hub.publish(store, run, options.epoch, out, options.license)
     record = {"run": run.id, "epoch": options.epoch, "path": str(out), "files": made}
     lines = (f"{options.out / name}: sha256 {sha256}" for name, sha256 in made.items())
-    answer(options, record, [*lines, f"To publish it: hf upload NAME/MODEL {options.out} ."])
+    answer(options, record, [*lines, f"To publish it: hf upload NAME/MODEL {shlex.quote(str(options.out))} ."])
 
 
 def report(options: argparse.Namespace) -> None:

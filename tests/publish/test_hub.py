@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -133,9 +134,11 @@ def test_command_tells_each_file_and_how_to_upload(
     family: Family, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FASHION_RUNS", str(family.store.root))
-    out, _ = printed(capsys, "publish", family.parent.id, 1, tmp_path / "hub", "--license", "mit")
-    assert out.splitlines()[-1] == f"To publish it: hf upload NAME/MODEL {tmp_path / 'hub'} ."
-    assert "is not an empty folder" in refused(capsys, "publish", family.parent.id, "1", str(tmp_path / "hub"))
+    folder = tmp_path / "it's; a hub"
+    out, _ = printed(capsys, "publish", family.parent.id, 1, folder, "--license", "mit")
+    command = out.splitlines()[-1].removeprefix("To publish it: ")
+    assert shlex.split(command) == ["hf", "upload", "NAME/MODEL", str(folder), "."]
+    assert "is not an empty folder" in refused(capsys, "publish", family.parent.id, "1", str(folder))
 
 
 def test_card_of_an_imported_model_claims_nothing_about_its_training(
