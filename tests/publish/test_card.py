@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, ModelCardData
 
 from fashion_core.errors import one_line
 from fashion_core.inference.scores import Answers
@@ -19,5 +19,6 @@ def test_label_of_a_dataset_is_one_line_of_the_metadata(store: RunStore, sign: s
     run.write_record(run.record.model_copy(update={"described": described}))
     answers = Answers(np.full((10, 10), 0.1, np.float32), np.arange(10), described.classes)
     data = ModelCard(card(Published(run, 0, answers, 2.3, [Step(run, 0, None)], 5, None), [])).data
+    assert isinstance(data, ModelCardData)
     assert data.eval_results
     assert {one.dataset_name for one in data.eval_results} == {one_line(f"a{sign}b")}
