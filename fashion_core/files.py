@@ -198,6 +198,23 @@ def writing(
             sync_folder(path.parent)
 
 
+@contextmanager
+def creating(path: Path) -> Iterator[Writer]:
+    """Write a file that is not there yet, as ``writing`` does, and not over one that somebody makes meanwhile.
+
+    Raises ``DiskError``, before the block and after it.
+    """
+    check_free(path)
+    with writing(path, before_replacing=lambda: check_free(path)) as file:
+        yield file
+
+
+def check_free(path: Path) -> None:
+    """Raise ``DiskError`` if there is something of that name already, even a link that leads nowhere."""
+    if os.path.lexists(path):
+        raise DiskError(path, f"{path} exists already; choose another name.")
+
+
 def write_bytes(path: Path, data: bytes | memoryview, *, durable: bool = True) -> Digest:
     """Replace ``path`` by ``data``, as ``writing`` does. Raises ``DiskError``."""
     with writing(path, durable=durable) as file:

@@ -53,6 +53,17 @@ def test_full_disk_keeps_the_old_file_and_says_so(tmp_path: Path) -> None:
         assert names(disk) == ["file"]
 
 
+def test_file_that_is_made_meanwhile_stays_and_so_does_a_link_that_leads_nowhere(tmp_path: Path) -> None:
+    path, link = tmp_path / "file", tmp_path / "link"
+    with pytest.raises(DiskError, match="file exists already; choose another name"), files.creating(path):
+        path.write_bytes(b"theirs")
+    assert path.read_bytes() == b"theirs"
+    link.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DiskError, match="link exists already"), files.creating(link):
+        pytest.fail("it is there from the beginning")
+    assert names(tmp_path) == ["file", "link"]
+
+
 def test_a_reader_sees_old_or_new_and_never_a_part(tmp_path: Path) -> None:
     """While another process writes as fast as it can, and after it is killed in the midst of it."""
     path = tmp_path / "file"

@@ -13,7 +13,7 @@ from fashion_core.bundles import check, snapshot
 from fashion_core.bundles.layout import MANIFEST, MAX_MEMBERS, most_bytes
 from fashion_core.bundles.manifest import Manifest, Member
 from fashion_core.bundles.snapshot import Entry
-from fashion_core.errors import DiskError, RunStateError
+from fashion_core.errors import RunStateError
 from fashion_core.runs.run import Run
 from fashion_core.runs.store import RunStore
 
@@ -45,13 +45,10 @@ def bundle(store: RunStore, runs: Sequence[Run], out: Path, progress: Progress =
     A run that trains is bundled as a kill at this moment would leave it, and is a stopped one there.
     Raises ``DiskError`` (also where ``out`` exists), ``DamagedFileError``, ``RunStateError``.
     """
-    with files.disk_errors(out):
-        is_taken = out.exists()
-    if is_taken:
-        raise DiskError(out, f"{out} exists already; choose another name.")
+    files.check_free(out)  # before the runs are looked at
     chosen = with_ancestors(store, runs)
     total, members, done = sum(map(snapshot.bytes_of, chosen)), list[Member](), 0
-    with files.writing(out) as file, zipfile.ZipFile(file, "w") as archive:  # type: ignore[call-overload]
+    with files.creating(out) as file, zipfile.ZipFile(file, "w") as archive:  # type: ignore[call-overload]
         for name, entry in _entries(chosen):
             members.append(_add(archive, name, entry))
             done += entry.size

@@ -1,10 +1,10 @@
-"""What every command does: take the settings that were given as flags, and print one answer."""
+"""What every command does: take ``--json`` and the settings that were given as flags, and print one answer."""
 
 import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -12,6 +12,20 @@ from typing import Any, TextIO
 from fashion_core.config import settings
 from fashion_core.errors import one_line
 from fashion_core.files import disk_error
+
+Command = Callable[[argparse.Namespace], None]
+
+
+def add_command(
+    commands: Any, name: str, command: Command | None, help_text: str, *arguments: str
+) -> argparse.ArgumentParser:
+    """Add a command with these required arguments, which stay text."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help_text, description=help_text)
+    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    parser.set_defaults(command=command)
+    for argument in arguments:
+        parser.add_argument(argument)
+    return parser
 
 
 def given_settings(options: argparse.Namespace) -> dict[str, str]:

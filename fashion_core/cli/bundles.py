@@ -13,7 +13,7 @@ from tqdm import tqdm
 from fashion_core.access.gate import from_command_line
 from fashion_core.bundles import unbundle, write
 from fashion_core.bundles.unbundle import Found, Unbundled
-from fashion_core.cli.answer import answer, as_typed
+from fashion_core.cli.answer import add_command, answer, as_typed
 from fashion_core.errors import counted
 from fashion_core.runs.store import RunStore
 
@@ -22,7 +22,7 @@ _PRESENCE = {"new": "new", "there": "is here already", "other": "DIFFERS from th
 
 def add_commands(commands: Any) -> None:
     help_text = "write runs, and all that they go back to, to one file"
-    parser = _add(commands, "bundle", None, help_text)
+    parser = add_command(commands, "bundle", None, help_text)
     parser.set_defaults(command=partial(bundle_runs, refuse=parser.error))
     parser.add_argument("runs", nargs="*", metavar="RUN")
     parser.add_argument("out", type=Path, metavar="OUT")
@@ -31,15 +31,8 @@ def add_commands(commands: Any) -> None:
     _add_unbundle(commands, "unbundle", unbundle_file, help_text)
 
 
-def _add(commands: Any, name: str, command: Any, help_text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=help_text, description=help_text)
-    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
-    parser.set_defaults(command=command)
-    return parser
-
-
 def _add_unbundle(commands: Any, name: str, command: Any, help_text: str) -> None:
-    parser = _add(commands, name, command, help_text)
+    parser = add_command(commands, name, command, help_text)
     parser.add_argument("file", type=Path)
     parser.add_argument("--preview", action="store_true", help="say what is in it and keep nothing")
 

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from fashion_core.access.gate import from_command_line
-from fashion_core.cli.answer import answer, as_typed, say
+from fashion_core.cli.answer import add_command, answer, as_typed, say
 from fashion_core.config import FITS
 from fashion_core.data import description, report
 from fashion_core.data.description import ARRAYS, BUILT_IN, LEAST_SIDE, MOST_SIDE, Description
@@ -40,19 +40,12 @@ def add_commands(commands: Any) -> None:
     help_text = "add your own images as a dataset; list, show and remove datasets"
     data = commands.add_parser("data", help=help_text, description=help_text)
     actions = data.add_subparsers(required=True, metavar="ACTION")
-    _add_flags(_action(actions, "add", add_dataset, "add a dataset: all of it, or nothing"))
-    _action(actions, "list", list_datasets, "list the datasets that runs can be trained on")
-    show = _action(actions, "show", show_dataset, "show a dataset: its classes, its numbers, what was found")
+    _add_flags(add_command(actions, "add", add_dataset, "add a dataset: all of it, or nothing"))
+    add_command(actions, "list", list_datasets, "list the datasets that runs can be trained on")
+    show = add_command(actions, "show", show_dataset, "show a dataset: its classes, its numbers, what was found")
     show.add_argument("name", type=as_typed)
     help_text = "remove a dataset that was added; runs trained on it stay, and can't go on without it"
-    _action(actions, "remove", remove_dataset, help_text).add_argument("name", type=as_typed)
-
-
-def _action(actions: Any, name: str, command: Any, help_text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=help_text, description=help_text)
-    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
-    parser.set_defaults(command=command)
-    return parser
+    add_command(actions, "remove", remove_dataset, help_text).add_argument("name", type=as_typed)
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
@@ -89,7 +82,7 @@ def _request(options: argparse.Namespace) -> AddRequest:
 
 
 def add_for_server_command(commands: Any) -> None:
-    parser = _action(commands, "adder", add_for_server, "add a dataset for the server")
+    parser = add_command(commands, "adder", add_for_server, "add a dataset for the server")
     _add_flags(parser)
     parser.add_argument("--called", type=as_typed, default="", help="what people call the file")
 

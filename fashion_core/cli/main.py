@@ -3,20 +3,19 @@
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Never
 
 from tqdm import tqdm
 
 from fashion_core.cli import app, bundles, data, drill, files, lists, metrics, models, publish, runs
-from fashion_core.cli.answer import as_typed, say
+from fashion_core.cli.answer import add_command, as_typed, say
 from fashion_core.config import COMMAND, PRESETS, settings
 from fashion_core.errors import one_line
 from fashion_core.files import REFUSALS, refusal
 from fashion_core.runs.schema import EXPORT_NAMES
 
-Command = Callable[[argparse.Namespace], None]
 tqdm.monitor_interval = 0  # bars that need no thread of their own: this user may be allowed no more
 SETTINGS = {setting.name: setting for setting in settings()}
 
@@ -56,28 +55,30 @@ def _parser(first: str) -> argparse.ArgumentParser:
     for add_commands in (*own, *(module.add_commands for module in added)):
         add_commands(commands)
     if first == "importer":  # called once the gate is passed
-        importer = _add(commands, "importer", files.import_file_for_server, "import a file for the server")
+        importer = add_command(commands, "importer", files.import_file_for_server, "import a file for the server")
         _add_import_arguments(importer)
     if first == "adder":  # called once the gate is passed
         data.add_for_server_command(commands)
     if first == "unbundler":  # called once the gate is passed
         bundles.add_for_server_command(commands)
     if first == "describe-models":
-        describe = _add(commands, "describe-models", models.describe_models, "describe a team's models", "module")
+        describe = add_command(
+            commands, "describe-models", models.describe_models, "describe a team's models", "module"
+        )
         describe.add_argument("--shape", type=models.shape_of, required=True)
     if first == "predictor":
-        _add(commands, "predictor", models.serve_predictions, "answer the server's questions to models")
+        add_command(commands, "predictor", models.serve_predictions, "answer the server's questions to models")
     return parser
 
 
 def _add_run_commands(commands: Any) -> None:
     help_text = "train a run to its end, with a progress bar; Ctrl-C stops it, and SIGTERM ends this command alone"
-    train = _add(commands, "train", runs.train_run, help_text)
+    train = add_command(commands, "train", runs.train_run, help_text)
     train.add_argument("--preset", choices=PRESETS, default="seed", help="the settings to start from")
     _add_start_flags(train)
     _add_flags(train, SETTINGS, default=True)
     help_text = "resume from a checkpoint as a new run; flags override the parent's settings"
-    resume = _add(commands, "resume", runs.resume_run, help_text, "run")
+    resume = add_command(commands, "resume", runs.resume_run, help_text, "run")
     resume.add_argument("epoch", help="the epoch of the checkpoint, several as 0,2,5, or all")
     additional = "additional epochs (default: as many as the run had left, at least 1)"
     resume.add_argument("--epochs", type=int, help=additional)
@@ -85,33 +86,33 @@ def _add_run_commands(commands: Any) -> None:
     resume.add_argument("--freeze", action=argparse.BooleanOptionalAction, help=freeze)
     _add_start_flags(resume)
     _add_flags(resume, SETTINGS.keys() - {"epochs"})
-    _add(commands, "audit", lists.show_audit, "show who did what, and when").add_argument("run", nargs="?")
-    _add(commands, "compare", lists.compare_runs, "show loss_last and loss_now of each resumed run")
-    _add(commands, "continue", runs.continue_in_place, "continue a stopped, failed or lost run in place", "run")
+    add_command(commands, "audit", lists.show_audit, "show who did what, and when").add_argument("run", nargs="?")
+    add_command(commands, "compare", lists.compare_runs, "show loss_last and loss_now of each resumed run")
+    add_command(commands, "continue", runs.continue_in_place, "continue a stopped, failed or lost run in place", "run")
     help_text = "kill the worker of a run that trains, continue it, and compare it with an undisturbed twin"
-    _add(commands, "drill", drill.drill_run, help_text, "run")
-    _add(commands, "stop", runs.stop_run, "ask a run to stop after the current batch", "run")
-    listed = _add(commands, "runs", lists.list_runs, "list the newest 1,000 runs, the newest first")
+    add_command(commands, "drill", drill.drill_run, help_text, "run")
+    add_command(commands, "stop", runs.stop_run, "ask a run to stop after the current batch", "run")
+    listed = add_command(commands, "runs", lists.list_runs, "list the newest 1,000 runs, the newest first")
     listed.add_argument("--all", action="store_true", help="list every run, as --json does in any case")
-    _add(commands, "show", lists.show_run, "show one run: its settings and its epochs", "run")
-    delete = _add(commands, "delete", runs.delete_saved, "delete a run, or the checkpoint of one epoch", "run")
+    add_command(commands, "show", lists.show_run, "show one run: its settings and its epochs", "run")
+    delete = add_command(commands, "delete", runs.delete_saved, "delete a run, or the checkpoint of one epoch", "run")
     delete.add_argument("epoch", nargs="?", type=int)
     delete.add_argument("--force", action="store_true", help="delete it even if other runs were resumed from it")
 
 
 def _add_file_commands(commands: Any) -> None:
-    inspect = _add(commands, "inspect", files.inspect, "show what is in a file, without running anything in it")
+    inspect = add_command(commands, "inspect", files.inspect, "show what is in a file, without running anything in it")
     inspect.add_argument("file", type=Path)
     _add_weights_flag(inspect)
     inspect.add_argument("--numbers", action="store_true", help="read every tensor, however large the file is")
-    _add_import_arguments(_add(commands, "import", files.import_file, "import a file as a run of its own"))
-    export = _add(commands, "export", files.export, "write a checkpoint to a file in another format", "run")
+    _add_import_arguments(add_command(commands, "import", files.import_file, "import a file as a run of its own"))
+    export = add_command(commands, "export", files.export, "write a checkpoint to a file in another format", "run")
     export.add_argument("epoch", type=int)
     export.add_argument("out", type=Path)
     export.add_argument("--format", choices=EXPORT_NAMES, required=True)
     help_text = "save one checkpoint in every format and compare sizes, times and outputs"
-    _add(commands, "formats", files.compare_formats, help_text, "run").add_argument("epoch", type=int)
-    verify = _add(commands, "verify", files.verify, "check every saved file against its recorded SHA-256")
+    add_command(commands, "formats", files.compare_formats, help_text, "run").add_argument("epoch", type=int)
+    verify = add_command(commands, "verify", files.verify, "check every saved file against its recorded SHA-256")
     verify.add_argument("run", nargs="?")
 
 
@@ -123,35 +124,25 @@ def _add_import_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_model_commands(commands: Any) -> None:
-    predict = _add(commands, "predict", models.predict_images, "classify your own images with a saved model")
+    predict = add_command(commands, "predict", models.predict_images, "classify your own images with a saved model")
     predict.add_argument("file", type=Path, help="any saved file: weights, whole model, checkpoint, safetensors or pt2")
     kinds = "PNG, JPEG, WebP, GIF, BMP or TIFF; if any can't be read, none is classified"
     predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help=kinds)
     _add_weights_flag(predict)
     _add_flags(predict, {"dataset", "pixels", "device"})
-    evaluate = _add(commands, "evaluate", models.evaluate_file, "measure a saved model on all test images")
+    evaluate = add_command(commands, "evaluate", models.evaluate_file, "measure a saved model on all test images")
     evaluate.add_argument("file", type=Path, help="any saved file")
     _add_weights_flag(evaluate)
     _add_flags(evaluate, {"dataset", "pixels", "device"})
-    _add(commands, "download", models.fetch_dataset, "download Fashion-MNIST (30 MB) into FASHION_DATA")
-    _add(commands, "devices", models.list_devices, "list what this machine can train on")
-    model = _add(commands, "model", models.show_model, "print a model and its layers")
+    add_command(commands, "download", models.fetch_dataset, "download Fashion-MNIST (30 MB) into FASHION_DATA")
+    add_command(commands, "devices", models.list_devices, "list what this machine can train on")
+    model = add_command(commands, "model", models.show_model, "print a model and its layers")
     model.add_argument("name", help="mlp, cnn, resnet18, or one that FASHION_MODELS lists")
     model.add_argument("--dataset", default="fashion-mnist", help="whose images and classes it is made for")
     model.add_argument("--shape", type=models.shape_of, help=argparse.SUPPRESS)  # of one that may be gone
     help_text = "run the tutorial's snippets on a finished run of its model"
-    lesson = _add(commands, "lesson", models.run_lesson, help_text, "run")
+    lesson = add_command(commands, "lesson", models.run_lesson, help_text, "run")
     lesson.add_argument("--losses", action="store_true", help="loss_last and loss_now on training and test images")
-
-
-def _add(commands: Any, name: str, command: Command, help_text: str, *arguments: str) -> argparse.ArgumentParser:
-    """Add a command with these required arguments, which stay text."""
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=help_text, description=help_text)
-    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
-    parser.set_defaults(command=command)
-    for argument in arguments:
-        parser.add_argument(argument)
-    return parser
 
 
 def _add_start_flags(parser: argparse.ArgumentParser) -> None:

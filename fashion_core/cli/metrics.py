@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fashion_core.access import gate
-from fashion_core.cli.answer import answer, as_typed, given_settings, say
+from fashion_core.cli.answer import add_command, answer, as_typed, given_settings, say
 from fashion_core.cli.runs import check_finished, signals_explained, wait_for
 from fashion_core.config import settings
 from fashion_core.errors import ConfigError, DamagedFileError, RunStateError, counted
@@ -33,7 +33,7 @@ _LOST: Final = "{parent}, which {run} was resumed from, is gone: steps are count
 
 def add_commands(commands: Any) -> None:
     help_text = "write what runs measured, and what they were resumed from, for TensorBoard, MLflow or as a table"
-    parser = _add(commands, "export-metrics", export_metrics, help_text)
+    parser = add_command(commands, "export-metrics", export_metrics, help_text)
     parser.add_argument("runs", nargs="*", metavar="RUN")
     parser.add_argument("--all", action="store_true", help="every run of the store")
     to = parser.add_mutually_exclusive_group(required=True)
@@ -44,19 +44,12 @@ def add_commands(commands: Any) -> None:
     other = "a Python that has MLflow or mlflow-skinny (default: FASHION_MLFLOW_PYTHON, or this one)"
     parser.add_argument("--mlflow-python", metavar="PYTHON", help=other)
     help_text = "train a finished run again, and say whether it is identical or which epoch differs first"
-    parser = _add(commands, "reproduce", reproduce_run, help_text)
+    parser = add_command(commands, "reproduce", reproduce_run, help_text)
     parser.add_argument("run", metavar="RUN")
     for setting in settings():
         if setting.name in ("seed", "device", "threads"):
             help_text = f"another {setting.label.lower()} than the run had"
             parser.add_argument(setting.flag, dest=setting.name, default=argparse.SUPPRESS, help=help_text)
-
-
-def _add(commands: Any, name: str, command: object, help_text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=help_text, description=help_text)
-    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
-    parser.set_defaults(command=command)
-    return parser
 
 
 def export_metrics(options: argparse.Namespace) -> None:

@@ -13,13 +13,11 @@ from torch import nn
 from fashion_core import devices
 from fashion_core.cli.answer import answer, given_settings, say
 from fashion_core.config import TrainConfig, parse_config
-from fashion_core.data import batches as data
 from fashion_core.data.description import Description
 from fashion_core.errors import ImageError, UnfitFileError
 from fashion_core.formats.load import load
 from fashion_core.formats.shapes import misfit
 from fashion_core.inference import engine, prepare, scores
-from fashion_core.loops import test_loop
 
 
 def predict_images(options: argparse.Namespace) -> None:
@@ -86,11 +84,7 @@ def evaluate(options: argparse.Namespace) -> None:
     images = engine.test_images(config.dataset)
     if dataset.sha256 != images.description.sha256:
         say("These are not the images that it was trained on: others have the same name by now.")
-    device = devices.resolve(config.device)
-    found = engine.probabilities(model, images.pixels, config.pixels, images.description, device)
-    batches = data.test_batches(images.to(device), config.pixels)
-    classes = images.description.classes
-    answers = scores.Answers(found.numpy(), images.labels.numpy(), classes)
+    answers, loss = engine.evaluate(model, images, config.pixels, devices.resolve(config.device))
     report = {
         "file": str(options.file),
         "dataset": config.dataset,
@@ -98,12 +92,12 @@ def evaluate(options: argparse.Namespace) -> None:
         "images": len(answers.labels),
         "accuracy": answers.accuracy,
         "interval": list(scores.accuracy_interval(answers)),
-        "loss": test_loop(batches, model, nn.CrossEntropyLoss(reduction="none")).loss,
+        "loss": loss,
         "expected_calibration_error": scores.calibration(answers).expected_calibration_error,
         "confusion": scores.confusion_matrix(answers).tolist(),
         "classes": [
             {"class": name, "precision": one.precision, "recall": one.recall, "f1": one.f1, "support": one.support}
-            for name, one in zip(classes, scores.class_scores(answers), strict=True)
+            for name, one in zip(answers.classes, scores.class_scores(answers), strict=True)
         ],
     }
     answer(options, report, _lines(report))

@@ -21,7 +21,7 @@ from fashion_core import files
 from fashion_core.config import FASHION, MODEL_LABELS, Shape
 from fashion_core.data import batches
 from fashion_core.data.description import Description
-from fashion_core.errors import DataError, DiskError, ModelError
+from fashion_core.errors import DataError, ModelError
 from fashion_core.formats import save
 from fashion_core.formats.load import LoadedModel, load
 from fashion_core.formats.untrusted.blueprints import blueprint
@@ -42,10 +42,7 @@ def export(run: Run, epoch: int, format: ExportFormat, out: Path) -> files.Diges
     Raises ``DiskError`` (``out`` exists), ``RunNotFoundError``, ``DamagedFileError``, or ``ModelError`` where a team's
     own model can't be written in this format.
     """
-    with files.disk_errors(out):
-        is_taken = out.exists()
-    if is_taken:
-        raise DiskError(out, f"{out} exists already; choose another name.")
+    files.check_free(out)
     source = run.whole_checkpoint(epoch)
     if format == "checkpoint":
         with files.writing(out) as file, source.open("rb") as original:

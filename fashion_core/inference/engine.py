@@ -11,6 +11,8 @@ from fashion_core.data import batches as data
 from fashion_core.data.description import BUILT_IN, Description, describe
 from fashion_core.errors import DataError, DivergedModelError
 from fashion_core.formats.load import LoadedModel, load
+from fashion_core.inference.scores import Answers
+from fashion_core.loops import test_loop
 from fashion_core.runs.run import record_of
 
 CACHED_BYTES = 400_000_000  # over a hundred of the tutorial's models, or eight ResNets
@@ -34,6 +36,17 @@ def probabilities(
     if not found.isfinite().all():
         raise DivergedModelError("The model's output is not finite: choose an earlier checkpoint.")
     return found
+
+
+def evaluate(model: nn.Module, images: data.Images, scaling: str, device: torch.device) -> tuple[Answers, float]:
+    """What a model says of labelled images, and its loss, of the logits: probabilities may underflow.
+
+    Raises what ``probabilities`` does.
+    """
+    found = probabilities(model, images.pixels, scaling, images.description, device)
+    batches = data.test_batches(images.to(device), scaling)
+    loss = test_loop(batches, model, nn.CrossEntropyLoss(reduction="none")).loss
+    return Answers(found.numpy(), images.labels.numpy(), images.description.classes), loss
 
 
 class Models:

@@ -24,7 +24,6 @@ from fashion_core.resume import reasons
 from fashion_core.resume.labels import setting_text
 from fashion_core.resume.texts import SAME_SETTINGS
 from fashion_core.runs.run import Run, epoch_records
-from fashion_core.runs.schema import FileInfo
 
 _SPECIAL: Final = re.compile(r"[\\`*_{}\[\]()<>#+\-!|~:$&@]|(?<=www)\.", re.IGNORECASE)
 MOST_EPOCHS: Final = 100  # in a table: the last ones
@@ -38,8 +37,8 @@ class Published:
 
     run: Run
     epoch: int
-    info: FileInfo
     answers: Answers
+    loss: float  # of the same images, measured with the answers
     steps: Sequence[Step]  # the last one is the run itself
     parameters: int
     license: str | None
@@ -85,7 +84,7 @@ def _values(published: Published) -> dict[str, Any]:
         "environment": record.environment,
         "run": published.run.id,
         "created": record.created,
-        "loss": published.info.loss,
+        "loss": published.loss,
     }
 
 
@@ -121,11 +120,15 @@ def metadata(published: Published) -> dict[str, Any]:
     """What the Hub reads: https://github.com/huggingface/hub-docs/blob/main/modelcard.md?plain=1."""
     record, answers = published.run.record, published.answers
     dataset = record.description
-    known = [("accuracy", "Accuracy", answers.accuracy), ("loss", "Loss", published.info.loss)]
-    measured = [{"type": kind, "name": name, "value": value} for kind, name, value in known if value is not None]
+    known = [("accuracy", "Accuracy", answers.accuracy), ("loss", "Loss", published.loss)]
+    measured = [{"type": kind, "name": name, "value": value} for kind, name, value in known]
     result = {
         "task": {"type": "image-classification", "name": "Image classification"},
-        "dataset": {"type": _ON_THE_HUB.get(dataset.name, dataset.name), "name": dataset.label, "split": "test"},
+        "dataset": {
+            "type": _ON_THE_HUB.get(dataset.name, dataset.name),
+            "name": one_line(dataset.label),
+            "split": "test",
+        },
         "metrics": measured,
     }
     hub = _ON_THE_HUB.get(dataset.name)
@@ -143,5 +146,5 @@ def metadata(published: Published) -> dict[str, Any]:
 _templates = Environment(
     loader=PackageLoader("fashion_core.publish"), trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
 )
-# JSON is YAML, whatever a name holds
+# JSON is YAML, whatever else a line holds
 _templates.filters.update(escaped=escaped, yaml=partial(json.dumps, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""A folder that is ready for the Hugging Face Hub: weights, ``config.json``, the model card and its pictures."""
+"""A folder that is ready for the Hugging Face Hub: weights, code, ``config.json``, the model card and its pictures."""
 
 import re
 import secrets
@@ -11,18 +11,18 @@ from typing import Any, Final
 from fashion_core import files
 from fashion_core.charts import comparison, evaluation, evaluation_tables, live
 from fashion_core.charts.base import ChartSpec
-from fashion_core.errors import ConfigError, DamagedFileError, DiskError
+from fashion_core.errors import ConfigError, DiskError
 from fashion_core.formats import export, model_size
+from fashion_core.formats.team_code import is_teams
 from fashion_core.inference import scores
 from fashion_core.publish import drawing, texts
 from fashion_core.publish.card import Published, card
 from fashion_core.publish.lineage import ancestry
-from fashion_core.publish.loading import architecture
+from fashion_core.publish.loading import MODEL_FILE, architecture, model_code
 from fashion_core.publish.measure import measure
 from fashion_core.resume.tables import compared_frame, seeds_beside
 from fashion_core.runs import loss_curve
 from fashion_core.runs.run import Run
-from fashion_core.runs.saved_files import OTHER_DIGEST
 from fashion_core.runs.schema import EXPORT_NAMES
 from fashion_core.runs.store import RunStore
 
@@ -40,6 +40,8 @@ def publish(store: RunStore, run: Run, epoch: int, out: Path, license: str | Non
     with _made_whole(out) as folder:
         weights = export.export(run, epoch, "safetensors", folder / EXPORT_NAMES["safetensors"])
         published = _measured(store, run, epoch, license)
+        if code := model_code(run.record.config.model, run.record.description.shape):
+            files.write_bytes(folder / MODEL_FILE, code.encode())
         files.write_json(folder / "config.json", _config(published, weights.sha256))
         pictures = {name: drawing.png(chart, drawing.CARD) for name, chart in _charts(store, published).items()}
         for name, picture in pictures.items():
@@ -69,11 +71,9 @@ def _made_whole(out: Path) -> Iterator[Path]:
 
 
 def _measured(store: RunStore, run: Run, epoch: int, license: str | None) -> Published:
-    checkpoint = run.whole_checkpoint(epoch)
-    if (info := run.file_info(checkpoint)) is None:  # deleted meanwhile
-        raise DamagedFileError(checkpoint, OTHER_DIGEST)
+    answers, loss = measure(run, run.whole_checkpoint(epoch))
     count = model_size.parameters(run.record.config.model, run.record.description.shape)
-    return Published(run, epoch, info, measure(run, checkpoint), ancestry(store, run, epoch), count, license)
+    return Published(run, epoch, answers, loss, ancestry(store, run, epoch), count, license)
 
 
 def _config(published: Published, sha256: str) -> dict[str, Any]:
@@ -84,6 +84,7 @@ def _config(published: Published, sha256: str) -> dict[str, Any]:
     return {
         "model_type": record.config.model,
         "architectures": [architecture(record.config.model)],
+        "code": None if is_teams(record.config.model) else MODEL_FILE,
         "input": {"channels": dataset.channels, "height": dataset.height, "width": dataset.width, "dtype": "uint8"},
         "pixels": {"scaling": scaling, "divided_by": 1 if scaling == "raw" else 255, **normalized, "fit": dataset.fit},
         "classes": dataset.classes,
@@ -91,7 +92,7 @@ def _config(published: Published, sha256: str) -> dict[str, Any]:
         "dataset": {"name": dataset.name, "label": dataset.label, "sha256": record.dataset_sha256 or dataset.sha256},
         "run": published.run.id,
         "epoch": published.epoch,
-        "loss": published.info.loss,
+        "loss": published.loss,
         "accuracy": answers.accuracy,
         "accuracy_interval_95": scores.accuracy_interval(answers),
         "expected_calibration_error": scores.calibration(answers).expected_calibration_error,

@@ -32,10 +32,8 @@ def ancestry(store: RunStore, run: Run, epoch: int) -> list[Step]:
 
     Raises ``DamagedFileError``, ``DiskError``.
     """
-    steps = [_step(store, run, epoch)]
-    while (parent := steps[-1].run.record.parent) and store.has(parent.run):
-        steps.append(_step(store, store.get(parent.run), parent.epoch))
-    return steps[::-1]
+    before = [_step(store, store.get(at.run), at.epoch) for at in reversed(store.ancestors(run))]
+    return [*before, _step(store, run, epoch)]
 
 
 def _step(store: RunStore, run: Run, epoch: int) -> Step:

@@ -12,8 +12,8 @@ from fashion_core.publish import texts
 from fashion_core.runs.run import Run
 
 
-def measure(run: Run, checkpoint: Path) -> Answers:
-    """What a run's checkpoint says of the test images.
+def measure(run: Run, checkpoint: Path) -> tuple[Answers, float]:
+    """What a run's checkpoint says of the test images, and its loss.
 
     Raises ``DataError`` where these images are not here, ``RefusedFileError``, ``DivergedModelError``, ``DiskError``.
     """
@@ -23,5 +23,4 @@ def measure(run: Run, checkpoint: Path) -> Answers:
     devices.make_reproducible(devices.automatic_threads())
     device, images = devices.resolve("auto"), engine.test_images(record.config.dataset)
     model = load(checkpoint, dataset=record.description, model=record.config.model).model.to(device)
-    found = engine.probabilities(model, images.pixels, record.config.pixels, images.description, device)
-    return Answers(found.numpy(), images.labels.numpy(), images.description.classes)
+    return engine.evaluate(model, images, record.config.pixels, device)

@@ -15,7 +15,7 @@ from fashion_core.charts.base import ChartSpec
 from fashion_core.charts.texts import LIVE_KEY, LIVE_KEY_OF_SEEDS
 from fashion_core.config import model_label, settings
 from fashion_core.data.description import images_label
-from fashion_core.errors import ConfigError, DiskError
+from fashion_core.errors import ConfigError
 from fashion_core.publish import drawing, texts
 from fashion_core.publish.ask import MOST_RUNS
 from fashion_core.publish.card import MOST_EPOCHS
@@ -47,11 +47,9 @@ def write(store: RunStore, runs: Sequence[Run], out: Path) -> files.Digest:
         raise ConfigError(texts.TOO_MANY_RUNS.format(most=MOST_RUNS, count=len(runs)))
     if out.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(texts.NOT_A_PAGE.format(out=out))
-    with files.disk_errors(out):
-        is_taken = out.exists()
-    if is_taken:
-        raise DiskError(out, texts.FILE_EXISTS.format(out=out))
-    return files.write_bytes(out, render(store, runs).encode())
+    with files.creating(out) as file:
+        file.write(render(store, runs).encode())
+    return file.digest
 
 
 def render(store: RunStore, runs: Sequence[Run]) -> str:

@@ -12,7 +12,6 @@ WRONG_LICENSE = (
     "(https://huggingface.co/docs/hub/repositories-licenses), not {given}."
 )
 TOO_MANY_RUNS = "A report is on at most {most} runs, not {count:,}: name fewer."
-FILE_EXISTS = "{out} exists already; choose another name."
 NOT_A_PAGE = "A report is an HTML file: give {out} a name that ends in .html."
 
 # licences

@@ -132,6 +132,13 @@ def test_nothing_is_overwritten_and_nothing_in_the_store_changes(store: RunStore
     assert files_below(store.root) == before
 
 
+def test_file_that_somebody_makes_meanwhile_stays(store: RunStore, tmp_path: Path) -> None:
+    out = tmp_path / "out.zip"
+    with pytest.raises(DiskError, match="exists already; choose another name"):
+        write.bundle(store, [small_run(store)], out, lambda done, total: out.write_text("theirs"))
+    assert out.read_text() == "theirs"
+
+
 def test_full_disk_is_one_sentence_about_the_bundle(store: RunStore, tmp_path: Path) -> None:
     run = small_run(store)
     with pytest.raises(DiskError, match=str(tmp_path / "none" / "out.zip")):

@@ -1,4 +1,4 @@
-"""A run and one resumed from it, trained once for all tests here; their names are a stranger's."""
+"""A run and one resumed from it, trained once for all tests here; their names and environments are a stranger's."""
 
 from typing import NamedTuple
 
@@ -9,6 +9,8 @@ from fashion_core.runs.store import RunStore
 from tests.support.runs import finish, resume, trained
 
 HOSTILE = "<script>alert('1')</script>|a|b [x](http://evil.example) **b** @bob www.evil.example --- {{ 7 * 7 }} \"'"
+
+WORDS = ("python", "torch", "device", "processor", "mkl")
 
 
 class Family(NamedTuple):
@@ -24,4 +26,6 @@ def family(module_store: RunStore) -> Family:
     notes = "<img src=x onerror=alert(1)>\n</section>"
     for run in (parent, child):
         run.write_labels(run.labels.model_copy(update={"name": HOSTILE, "notes": notes, "tags": ("<b>tag",)}))
+        environment = run.record.environment.model_copy(update=dict.fromkeys(WORDS, HOSTILE))
+        run.write_record(run.record.model_copy(update={"environment": environment}))
     return Family(module_store, parent, child)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from fashion_core.errors import ConfigError, DamagedFileError, DataError, DiskEr
 from fashion_core.formats.import_file import import_file
 from fashion_core.publish import hub
 from fashion_core.publish.card import escaped
+from fashion_core.runs.run import epoch_records
 from fashion_core.runs.store import RunStore
 from tests.publish.conftest import HOSTILE, Family
 from tests.support.commands import Capture, answered, printed, refused
@@ -23,7 +25,11 @@ from tests.support.runs import copied, on_other_images
 
 @pytest.fixture(scope="module")
 def folder(family: Family, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("hub") / "model"
+    """Of a checkpoint whose recorded loss and accuracy are somebody's wish: a card tells what it measures."""
+    checkpoint, out = family.child.checkpoint_path(2), tmp_path_factory.mktemp("hub") / "model"
+    info = family.child.file_info(checkpoint)
+    assert info is not None
+    family.child.write_info(checkpoint, info.model_copy(update={"loss": 1e-9, "accuracy": 1.0}))
     hub.publish(family.store, family.child, 2, out, "apache-2.0")
     return out
 
@@ -33,15 +39,14 @@ def test_the_hub_reads_the_card_whatever_the_names(folder: Path, family: Family)
     assert (data.license, data.library_name, data.pipeline_tag) == ("apache-2.0", "pytorch", "image-classification")
     assert data.model_name == f"{HOSTILE}, epoch 2"
     assert data.eval_results
-    accuracy, loss = (one.metric_value for one in data.eval_results)
-    info = family.child.file_info(family.child.checkpoint_path(2))
-    assert info is not None
-    assert (accuracy, loss) == (pytest.approx(info.accuracy), info.loss)
+    (row,) = (row for row in epoch_records(family.child) if row["epoch"] == 2)
+    measured = [one.metric_value for one in data.eval_results]
+    assert measured == [pytest.approx(row["accuracy"]), pytest.approx(row["loss"])]
 
 
 def test_card_tells_accuracy_confusion_calibration_lineage_and_environment(folder: Path, family: Family) -> None:
     text = (folder / "README.md").read_text()
-    for words in ("95% interval", "Most often mixed up", "expected calibration error", "torch 2", "not resumed"):
+    for words in ("95% interval", "Most often mixed up", "expected calibration error", "threads: 1", "not resumed"):
         assert words in text
     (row,) = (line for line in text.splitlines() if "learning rate 0.001 → 0.0001" in line)
     assert " → " in row.rpartition("|")[0].rpartition("|")[2]
@@ -53,6 +58,7 @@ def test_names_are_text_in_the_card_and_never_markup(folder: Path) -> None:
     assert f"# {escaped(HOSTILE)}, epoch 2\n" in text
     before, _, after = text.partition("```python")
     outside = before + after.partition("```")[2]
+    assert f"Python {escaped(HOSTILE)}, torch {escaped(HOSTILE)}, on {escaped(HOSTILE)} ({escaped(HOSTILE)})" in outside
     assert re.search(r"(?<!\\)<", outside) is None
     tables = [line.replace("\\|", "") for line in outside.splitlines() if line.startswith("| ")]
     rows = [line for line in tables if "→" in line or "not resumed" in line]
@@ -63,9 +69,11 @@ def test_config_says_what_a_program_needs_and_the_weights_are_those_that_it_name
     config = json.loads((folder / "config.json").read_text())
     assert config["weights"]["sha256"] == files.digest_of(folder / "model.safetensors").sha256
     assert (config["model_type"], config["architectures"]) == ("mlp", ["NeuralNetwork"])
+    assert "class NeuralNetwork(nn.Module)" in (folder / config["code"]).read_text()
     assert len(config["classes"]) == 10
     low, high = config["accuracy_interval_95"]
     assert low < config["accuracy"] < high
+    assert config["loss"] > 1e-3
     with safe_open(folder / "model.safetensors", framework="pt") as weights:
         assert sum(weights.get_tensor(name).numel() for name in weights.keys()) == config["parameters"]  # noqa: SIM118
 
@@ -126,9 +134,11 @@ def test_command_tells_each_file_and_how_to_upload(
     family: Family, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FASHION_RUNS", str(family.store.root))
-    out, _ = printed(capsys, "publish", family.parent.id, 1, tmp_path / "hub", "--license", "mit")
-    assert out.splitlines()[-1] == f"To publish it: hf upload NAME/MODEL {tmp_path / 'hub'} ."
-    assert "is not an empty folder" in refused(capsys, "publish", family.parent.id, "1", str(tmp_path / "hub"))
+    folder = tmp_path / "it's; a hub"
+    out, _ = printed(capsys, "publish", family.parent.id, 1, folder, "--license", "mit")
+    command = out.splitlines()[-1].removeprefix("To publish it: ")
+    assert shlex.split(command) == ["hf", "upload", "NAME/MODEL", str(folder), "."]
+    assert "is not an empty folder" in refused(capsys, "publish", family.parent.id, "1", str(folder))
 
 
 def test_card_of_an_imported_model_claims_nothing_about_its_training(

@@ -1,4 +1,4 @@
-"""The code of the model card, run as printed where there is torch and safetensors and nothing of this app."""
+"""The code of the model card, run in its folder as printed, where torch and safetensors are and nothing of this app."""
 
 import re
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ import sys
 from pathlib import Path
 
 allowed, threads, team, *folders = sys.argv[1:]
-allowed = {*sys.stdlib_module_names, *allowed.split(","), *(path.stem for path in Path(team).glob("*.py"))}
+allowed = {*sys.stdlib_module_names, *allowed.split(","), "model", *(path.stem for path in Path(team).glob("*.py"))}
 sys.path.append(team)
 
 
@@ -39,8 +39,10 @@ sys.meta_path.insert(0, Alone())
 import torch
 
 torch.set_num_threads(int(threads))
+sys.path.insert(0, "")  # as of a script in the folder
 for folder in folders:
     os.chdir(folder)
+    sys.modules.pop("model", None)
     code = {}
     exec(compile(Path("code.py").read_text(), "code.py", "exec"), code)
     torch.save(code["probabilities"](torch.load("images.pt", weights_only=True)), "found.pt")
@@ -71,6 +73,7 @@ def run_as_printed(folders: list[Path]) -> list[str]:
     """Run the code of each card in its folder, where ``images.pt`` becomes ``found.pt``; return what is printed."""
     for folder in folders:
         (code,) = re.findall(r"```python\n(.*?)\n```", (folder / "README.md").read_text(), re.DOTALL)
+        assert len([line for line in code.splitlines() if line]) <= 15
         (folder / "code.py").write_text(code)
     here = ",".join(with_what_it_needs("torch", "safetensors"))
     done = python(ALONE, "-I", arguments=(here, str(torch.get_num_threads()), str(TEAM), *map(str, folders)))
@@ -106,3 +109,5 @@ def test_card_gives_the_same_probabilities_to_the_last_bit(tmp_path: Path) -> No
     for model, folder in folders.items():
         assert torch.equal(torch.load(folder / "found.pt", weights_only=True), expected[model]), model
     assert "must be importable" in (folders["lenet"] / "README.md").read_text()
+    with_code = {model for model, folder in folders.items() if (folder / "model.py").exists()}
+    assert with_code == {"mlp", "cnn", "resnet18"}

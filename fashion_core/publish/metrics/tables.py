@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from fashion_core import files
-from fashion_core.errors import DiskError
-from fashion_core.publish.metrics import texts
 from fashion_core.publish.metrics.rows import COLUMNS, Row
 
 _TIME: Final = COLUMNS.index("time")
@@ -24,9 +22,8 @@ def write_csv(rows: Iterable[Row], out: Path) -> int:
 
     A word that a spreadsheet would take for a formula and run gets an apostrophe before it.
     """
-    check_free(out)
     count = 0
-    with files.writing(out) as file:
+    with files.creating(out) as file:
         file.write(_as_csv([COLUMNS]))
         for piece in _pieces(rows):
             file.write(_as_csv(map(_cells, piece)))
@@ -39,11 +36,10 @@ def write_parquet(rows: Iterable[Row], out: Path) -> int:
     import pyarrow as pa  # takes a while, and every command would wait for it
     import pyarrow.parquet as pq
 
-    check_free(out)
     text, whole, real, time = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", "UTC")
     kinds = (text, text, text, whole, text, whole, whole, time, *[real] * 5)
     schema, count = pa.schema(zip(COLUMNS, kinds, strict=True)), 0
-    with files.writing(out) as file, pq.ParquetWriter(_AsFile(file), schema) as writer:
+    with files.creating(out) as file, pq.ParquetWriter(_AsFile(file), schema) as writer:
         for piece in _pieces(rows):
             columns = dict(zip(COLUMNS, zip(*piece, strict=True), strict=True))
             columns["time"] = tuple(map(_utc, columns["time"]))
@@ -63,14 +59,6 @@ class _AsFile(io.RawIOBase):
 
     def write(self, data: memoryview) -> int:  # type: ignore[override]
         return self._writer.write(data)
-
-
-def check_free(out: Path) -> None:
-    """Raise ``DiskError`` if there is something of that name already."""
-    with files.disk_errors(out):
-        is_taken = out.exists()
-    if is_taken:
-        raise DiskError(out, texts.EXISTS.format(path=out))
 
 
 def _pieces(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -1,6 +1,5 @@
 """What exporting metrics says."""
 
-EXISTS = "{path} exists already; choose another name."
 RUN_EXISTS = "{folder} holds run {run} already; choose another folder, or delete that one to write it again."
 NO_TENSORBOARDX = "TensorBoard's files are written by tensorboardX, which is not installed: {command}."
 NOT_A_PYTHON = "{python} can't be started as a Python: name one that has MLflow with --mlflow-python."

@@ -1,11 +1,12 @@
 """CSV and Parquet: the same rows, as pandas reads them, and nothing over a file that is there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from fashion_core.errors import DiskError
 from fashion_core.publish.metrics import rows
 from fashion_core.publish.metrics.tables import write_csv, write_parquet
 from fashion_core.runs.store import RunStore
@@ -28,6 +29,21 @@ def test_table_has_every_row_to_the_last_digit(family: Family, tmp_path: Path, k
     for name in {*rows.COLUMNS} - {"time"}:
         values = [value if pd.notna(value) else None for value in found[name]]
         assert values == [getattr(row, name) for row in expected], name
+
+
+@pytest.mark.parametrize("write", [write_csv, write_parquet])
+def test_file_that_somebody_makes_meanwhile_stays(
+    family: Family, tmp_path: Path, write: Callable[[Iterator[rows.Row], Path], int]
+) -> None:
+    out = tmp_path / "out"
+
+    def rows_meanwhile() -> Iterator[rows.Row]:
+        out.write_text("theirs")
+        yield from rows.read(family.store, family.child)
+
+    with pytest.raises(DiskError, match="exists already; choose another name"):
+        write(rows_meanwhile(), out)
+    assert out.read_text() == "theirs"
 
 
 @pytest.mark.parametrize("kind", READERS)
