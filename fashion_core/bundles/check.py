@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic_core import from_json
 
 from fashion_core import files
@@ -24,20 +24,28 @@ _YEARS: Final = range(2000, 2100)
 _LONGEST_LINE: Final = 1 << 20
 _TEAMS: Final = "; its run has a team's own model: set FASHION_MODELS to the module that lists it first"
 _Count = Annotated[int, Field(ge=0, lt=10**9)]
+_Moment = Annotated[float, Field(ge=0, lt=_LATEST)]
+_Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Row(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
     epoch: _Count
-    time: float | None = None
+    time: _Moment | None = None
 
 
 class _BatchRow(_Row):
     kind: Literal["batch"]
     batch: _Count
     losses: list[float]
-    images_per_second: float | None = None
+    images_per_second: _Amount | None = None
+
+    @model_validator(mode="after")
+    def _check_first(self) -> Self:
+        if len(self.losses) > self.batch + 1:
+            raise ValueError("its losses begin before the epoch")
+        return self
 
 
 class _EpochRow(_Row):
@@ -45,8 +53,8 @@ class _EpochRow(_Row):
     loss: float | None
     accuracy: float | None
     train_loss: float | None
-    seconds: float | None
-    samples_per_second: float | None
+    seconds: _Amount | None
+    samples_per_second: _Amount | None
     difference: float | None = None
     standard_error: float | None = None
 
@@ -173,14 +181,16 @@ def check_files(run: Run, found: Records) -> None:
 
 
 def _check_metrics(run: Run, record: RunRecord) -> None:
-    """Every line that would be read is a row as this app writes it; those that would be skipped do no harm."""
+    """Every line is a row as this app writes it; at the end, one may be cut off. Raises ``RefusedFileError``."""
     if not run.metrics_path.exists():
         return
     last = record.first_epoch - 1
     with run.metrics_path.open("rb") as lines:
         while line := lines.readline(_LONGEST_LINE):
             row = _row(line)
-            if row is False or (row and row.epoch not in record.span):
+            if row is None and not line.endswith(b"\n") and not lines.read(1):
+                return
+            if row is None or row.epoch not in record.span:
                 raise RefusedFileError(f"the metrics of run {run.id} in it hold a row that no run writes")
             if isinstance(row, _EpochRow):
                 if row.epoch <= last:
@@ -188,15 +198,9 @@ def _check_metrics(run: Run, record: RunRecord) -> None:
                 last = row.epoch
 
 
-def _row(line: bytes) -> "_BatchRow | _EpochRow | Literal[False] | None":
-    """None for what is no row, as after a torn write; False for one that is not such as this app writes."""
-    if len(line) == _LONGEST_LINE and not line.endswith(b"\n"):
-        return False
+def _row(line: bytes) -> _BatchRow | _EpochRow | None:
+    """None for what is not such a row as this app writes."""
     try:
-        value = from_json(line)
-    except ValueError:
+        return _ROW.validate_python(from_json(line))
+    except ValueError:  # of both
         return None
-    try:
-        return _ROW.validate_python(value)
-    except ValidationError:
-        return False

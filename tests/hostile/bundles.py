@@ -234,6 +234,9 @@ def rows(good: Good) -> Iterator[Case]:
         "epoch": ("0", -1, 99, 10**400, None, 0.5),
         "losses": ("x", [[]], [None], 1),
         "batch": ("x", -1, 2**70),
+        "time": (1e300, -1.0, float("nan")),
+        "images_per_second": (float("nan"), -1.0),
+        "seconds": (float("inf"), -1.0),
     }
     wrong |= {"loss": ([], "x", {}), "accuracy": ("x", []), "kind": ([], 1, None)}
     for row in (batch, epoch):
@@ -244,12 +247,27 @@ def rows(good: Good) -> Iterator[Case]:
     yield "a line of 2 MB", lambda: _with_rows(good, {**batch, "losses": [1.0] * 500_000})
     yield "a list", lambda: _with_rows(good, [])
     yield "a number", lambda: _with_rows(good, 1)
+    yield "more losses than batches", lambda: _with_rows(good, {**batch, "losses": [1.0] * 500})
+    for name, text in split_rows(epoch):
+        yield name, partial(_with_metrics, good, text)
+
+
+def split_rows(epoch: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """Lines that are no rows by themselves, and are as many rows as lines once commas stand between them."""
+    evil = json.dumps({**epoch, "loss": "EVIL", "epoch": 10**30}).encode()
+    head, tail = evil.split(b", ", 1)
+    yield "two rows in a line, and one in two", evil + b"," + evil + b"\n" + head + b"\n" + tail + b"\n"
+    yield "a row in two lines that are framed", evil + b"," + evil + b'\n{"a": [{}\n{}], ' + evil[1:] + b"\n"
+    yield "no JSON", b"evil\n" + json.dumps(epoch).encode() + b"\n"
+    yield "an empty line", b"\n" + json.dumps(epoch).encode() + b"\n"
 
 
 def _with_rows(good: Good, *rows: Any) -> bytes:
-    return remade(
-        good.path, {f"{good.first}/metrics.jsonl": b"".join(json.dumps(row).encode() + b"\n" for row in rows)}
-    )
+    return _with_metrics(good, b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+
+
+def _with_metrics(good: Good, text: bytes) -> bytes:
+    return remade(good.path, {f"{good.first}/metrics.jsonl": text})
 
 
 def models(good: Good) -> Iterator[Case]:
