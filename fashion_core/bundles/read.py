@@ -49,6 +49,8 @@ class Bundle:
     def _check_members(self, names: list[str]) -> None:
         if len({*self.manifest.runs}) < len(self.manifest.runs):
             raise RefusedFileError("its manifest names a run twice")
+        if {*self.manifest.runs} & {*self.manifest.gone}:
+            raise RefusedFileError("its manifest calls a run gone that is in it")
         if names != [member.name for member in self.manifest.members]:
             raise RefusedFileError("its members are not those that its manifest names")
         for member in self.manifest.members:

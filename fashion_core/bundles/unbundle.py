@@ -11,7 +11,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -96,7 +96,30 @@ def _checked(store: RunStore, bundle: Bundle) -> dict[str, Records]:
         parent = found[run_id].record.parent
         if parent and parent.run not in found and not (parent.run in bundle.manifest.gone or store.has(parent.run)):
             raise RefusedFileError(f"run {run_id} in it was resumed from {parent.run}, which is not before it")
+    _check_lineage(store, found)
     return found
+
+
+def _check_lineage(store: RunStore, found: Mapping[str, Records]) -> None:
+    """Raise ``RefusedFileError`` if, with the runs of the store, one would go back to itself."""
+    clear = set[str]()
+    for run_id in found:
+        line, at = set[str](), run_id
+        while at and at not in clear:
+            if at in line:
+                raise RefusedFileError(f"run {run_id} in it would go back to itself")
+            line.add(at)
+            at = _parent(store, found, at)
+        clear |= line
+
+
+def _parent(store: RunStore, found: Mapping[str, Records], run_id: str) -> str:
+    """The run that one of the bundle or of the store was resumed from; empty if nobody knows."""
+    parent = found[run_id].record.parent if run_id in found else None
+    if run_id not in found and store.has(run_id):
+        with suppress(DamagedFileError, DiskError):
+            parent = store.at(run_id).record.parent
+    return parent.run if parent else ""
 
 
 def _fresh(store: RunStore, found: Mapping[str, Records]) -> list[str]:
@@ -109,6 +132,7 @@ def _fresh(store: RunStore, found: Mapping[str, Records]) -> list[str]:
 
 def _still_fresh(store: RunStore, found: Mapping[str, Records], unpacked: Sequence[str]) -> list[str]:
     """Those that nobody has brought meanwhile. Raises ``RunStateError`` if one that was there has been deleted."""
+    _check_lineage(store, found)
     fresh = _fresh(store, found)
     for run_id in (run_id for run_id in fresh if run_id not in unpacked):
         raise RunStateError(f"Run {run_id} has been deleted meanwhile, and nothing was kept: try again.")

@@ -30,15 +30,6 @@ class Bundled(NamedTuple):
     digest: files.Digest  # of the bundle
 
 
-def with_ancestors(store: RunStore, runs: Sequence[Run]) -> list[Run]:
-    """These runs and all that they go back to, parents first. Raises ``DamagedFileError``, ``DiskError``."""
-    found: dict[str, Run] = {}
-    for run in runs:
-        line = [run, *(store.at(parent.run) for parent in store.ancestors(run))]
-        found |= {one.id: one for one in reversed(line) if one.id not in found}
-    return list(found.values())
-
-
 def bundle(store: RunStore, runs: Sequence[Run], out: Path, progress: Progress = lambda done, total: None) -> Bundled:
     """Write these runs and their ancestors to ``out``, whole or not at all.
 
@@ -49,7 +40,7 @@ def bundle(store: RunStore, runs: Sequence[Run], out: Path, progress: Progress =
         is_taken = out.exists()
     if is_taken:
         raise DiskError(out, f"{out} exists already; choose another name.")
-    chosen = with_ancestors(store, runs)
+    chosen = store.with_ancestors(runs)
     total, members, done = sum(map(snapshot.bytes_of, chosen)), list[Member](), 0
     with files.writing(out) as file, zipfile.ZipFile(file, "w") as archive:  # type: ignore[call-overload]
         for name, entry in _entries(chosen):

@@ -13,10 +13,10 @@ from fashion_core.bundles import check, unbundle
 from fashion_core.errors import DiskError, NotAllowedError, RefusedFileError, RunStateError
 from fashion_core.runs import queue, tables
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Labels
+from fashion_core.runs.schema import Labels, Parent
 from fashion_core.runs.store import LEFTOVER_SECONDS, RunStore
 from fashion_core.runs.verify import verify
-from tests.support.bundles import bundled, members_of, small_run, tiny_file
+from tests.support.bundles import bundled, members_of, remade, small_run, tiny_file
 from tests.support.files import files_below, small_disk
 from tests.support.runs import new_run, save_file, set_running, set_state
 
@@ -122,6 +122,20 @@ def test_run_whose_parent_was_gone_comes_without_it(store: RunStore, other: RunS
     store.delete(first, force=True)
     assert unbundle.unbundle(other, bundled(store, second)).made == (second.id,)
     assert other.ancestors(other.at(second.id)) == []
+
+
+def test_runs_of_several_bundles_never_stand_in_a_circle(store: RunStore, other: RunStore, tmp_path: Path) -> None:
+    """The first goes back to a run that is gone, and the last to the first: no way up would have an end."""
+    runs, paths = [small_run(store) for _ in range(3)], list[Path]()
+    for run, above in zip(runs, [*runs[1:], runs[0]], strict=True):
+        path, record = bundled(store, run), run.record.model_copy(update={"parent": Parent(run=above.id, epoch=0)})
+        changed = {f"{run.id}/run.json": record.model_dump_json().encode(), f"{run.id}/metrics.jsonl": b""}
+        paths.append(tmp_path / run.id)
+        paths[-1].write_bytes(remade(path, changed, gone=[above.id]))
+    for run, path in zip(runs[:2], paths[:2], strict=True):
+        assert unbundle.unbundle(other, path).made == (run.id,)
+    with pytest.raises(RefusedFileError, match=f"run {runs[2].id} in it would go back to itself"):
+        unbundle.unbundle(other, paths[2])
 
 
 def test_run_that_was_training_is_stopped_there_and_takes_no_slot(store: RunStore, other: RunStore) -> None:

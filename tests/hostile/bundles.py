@@ -173,7 +173,7 @@ def manifests(good: Good) -> Iterator[Case]:
         "version": (0, 2, "1", None),
         "created": ("yesterday", "2026-01-01T00:00:00", None),
         "runs": ((), [good.first], [good.first, good.first, good.second], [good.second, good.first], ["../evil"], None),
-        "gone": (["../evil"], [1], "x"),
+        "gone": (["../evil"], [1], "x", [good.first]),
         "members": (members[::-1], members[1:], [*members, members[0]], {}, None),
         "more": (1,),
     }
@@ -199,7 +199,16 @@ def identities(good: Good) -> Iterator[Case]:
     for name in ("../evil", "/etc", "２０２６0101-000000-000-0000", good.first):
         yield f"twin of {name!r}", partial(good.edited, "run.json", _set("twin_of", to=name))
     yield "its own parent", lambda: good.edited("run.json", _set("parent", to={"run": good.first, "epoch": 0}))
-    yield "its child's child", lambda: good.edited("run.json", _set("parent", to={"run": good.second, "epoch": 0}))
+    to_second = {"run": good.second, "epoch": 0}
+    yield "its child's child", lambda: good.edited("run.json", _set("parent", to=to_second))
+    yield "its child's child, which is gone", lambda: _circle(good)
+
+
+def _circle(good: Good) -> bytes:
+    record = json.loads(members_of(good.path)[f"{good.first}/run.json"])
+    record["parent"] = {"run": good.second, "epoch": 0}
+    changed = {f"{good.first}/run.json": json.dumps(record).encode(), f"{good.first}/metrics.jsonl": b""}
+    return remade(good.path, changed, gone=[good.second])
 
 
 def records(good: Good) -> Iterator[Case]:
@@ -223,7 +232,10 @@ def records(good: Good) -> Iterator[Case]:
     yield "a time long ago", lambda: good.edited("run.json", _set("created", to="0001-01-01T00:00:00Z"))
     yield "an info of other bytes", lambda: good.edited("model_save/0.json", _set("bytes", to=1))
     yield "an info of another file", lambda: good.edited("model_save/0.json", _set("sha256", to="0" * 64))
-    yield "weights that say they are a model", lambda: good.edited("model_weights.pth.json", _set("format", to="model"))
+    yield (
+        "weights that say they are a model",
+        lambda: good.edited("model_weights.pth.json", _set("format", to="model")),
+    )
 
 
 def rows(good: Good) -> Iterator[Case]:

@@ -79,7 +79,7 @@ def test_lines_that_are_no_rows_by_themselves_are_none_together(path: Path, name
         file.write(text)
     whole = [epoch_row(0), *([epoch_row(7)] if name in ("no JSON", "an empty line") else [])]
     assert metrics.read_rows(path) == metrics.read_epochs(path) == whole
-    with pytest.raises(DamagedFileError, match="rows can't be read and (is|are) skipped"):
+    with pytest.raises(DamagedFileError, match=r"rows can't be read and (is|are) skipped"):
         metrics.check(path, ended=True)
 
 

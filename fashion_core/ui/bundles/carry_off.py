@@ -25,7 +25,7 @@ def show_button(store: RunStore, runs: Sequence[Run]) -> None:
 
 def offer(store: RunStore, runs: Sequence[Run]) -> None:
     with common.problems_shown():
-        every = write.with_ancestors(store, runs)
+        every = store.with_ancestors(runs)
         size = sum(map(snapshot.bytes_of, every))
         st.write(_what(len(every), len(every) - len(runs), bytes_text(size)))
         if any(run.state() in ACTIVE_STATES for run in every):

@@ -48,7 +48,7 @@ def test_cosine_begins_at_the_learning_rate_and_ends_near_zero() -> None:
 
 
 def test_ancestors_come_first_and_once(family: Family) -> None:
-    found = rows.with_ancestors(family.store, [family.child, family.parent, family.child])
+    found = family.store.with_ancestors([family.child, family.parent, family.child])
     assert [run.id for run in found] == [family.parent.id, family.child.id]
 
 
@@ -63,7 +63,7 @@ def test_run_whose_parent_is_gone_is_told_and_counts_as_if_that_had_had_its_batc
 def test_runs_that_name_each_other_as_parents_end(store: RunStore) -> None:
     run = new_run(store)
     run.write_record(run.record.model_copy(update={"parent": Parent(run=run.id, epoch=0)}))
-    assert rows.with_ancestors(store, [run]) == [run]
+    assert store.with_ancestors([run]) == [run]
 
 
 def test_tests_stand_over_steps_and_over_epochs(family: Family) -> None:
