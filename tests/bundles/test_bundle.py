@@ -110,13 +110,19 @@ def test_damaged_checkpoint_is_named_and_no_file_is_left(store: RunStore, tmp_pa
 
 def test_what_no_store_would_take_is_told_before_anything_is_written(store: RunStore, tmp_path: Path) -> None:
     """A bundle that could not be read would be found out once the runs are gone."""
-    copied, edited, large = (small_run(store) for _ in range(3))
+    copied, edited, named, tagged, large = (small_run(store) for _ in range(5))
     copied.write_record(copied.record.model_copy(update={"id": large.id}))
     with pytest.raises(DamagedFileError, match=r"run\.json is damaged: .* is that of another run"):
         write.bundle(store, [copied], tmp_path / "out.zip")
     metrics.append_row(edited.metrics_path, {**epoch_row(1), "loss": "low"})
     with pytest.raises(DamagedFileError, match=r"metrics\.jsonl is damaged: .* a row that no run writes"):
         write.bundle(store, [edited], tmp_path / "out.zip")
+    named.write_labels(Labels(name="two\nlines"))
+    with pytest.raises(DamagedFileError, match=r"labels\.json is damaged: the name of run .* one line of at most 80"):
+        write.bundle(store, [named], tmp_path / "out.zip")
+    tagged.write_labels(Labels(name="tagged", tags=("x",) * 20_000))
+    with pytest.raises(RunStateError, match=r"labels\.json, these runs have more in their records than a bundle takes"):
+        write.bundle(store, [tagged], tmp_path / "out.zip")
     large.write_labels(Labels(name="large", notes="x" * MAX_RECORD_BYTES))
     with pytest.raises(RunStateError, match=r"labels\.json has 1,048,\d+ bytes; a bundle takes at most 1,048,576"):
         write.bundle(store, [large], tmp_path / "out.zip")

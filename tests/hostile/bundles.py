@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fashion_core.bundles.layout import MANIFEST
+from fashion_core.data.description import BUILT_IN
 from tests.hostile import archives, gadgets
 from tests.hostile.building import Case
 from tests.support.bundles import LINK, Part, archive, described, manifest_of, members_of, remade
@@ -151,9 +152,26 @@ def bombs(good: Good) -> Iterator[Case]:
     yield "a manifest of nothing but lists", lambda: archive(good.parts, b"[" * 5000)
     yield "a manifest of empty members", lambda: good.with_manifest(members=[{}] * 1500)
     yield "a record of 2 MB", lambda: remade(good.path, {f"{good.first}/labels.json": b" " * (2 << 20)})
+    yield "ten records of reasons", lambda: _reasons(good, 10)
     yield "a record of nothing but errors", lambda: good.edited("labels.json", _set("tags", to=[1] * 100_000))
     yield "60,000 members", partial(_many, 60_000)
     yield "bzip2", lambda: _changed(good, Part(log, b"x", compression=zipfile.ZIP_BZIP2))
+
+
+def _reasons(good: Good, count: int) -> bytes:
+    """Of a megabyte each, which would take sixty once it is read."""
+    record, parts = json.loads(members_of(good.path)[f"{good.first}/run.json"]), list[Part]()
+    ids = [f"20260101-000000-{number:03d}-0000" for number in range(count)]
+    reasons = [{"id": ""}] * 80_000
+    for one in ids:
+        record |= {
+            "id": one,
+            "resumption": {"parent_name": "x", "changes": {}, "verdict": "exact", "reasons": reasons},
+        }
+        parts.append(Part(f"{one}/run.json", json.dumps(record).encode()))
+        for name in ("labels.json", "status.json"):
+            parts.append(Part(f"{one}/{name}", members_of(good.path)[f"{good.first}/{name}"]))
+    return archive(parts, {**manifest_of(good.path), "runs": ids, "members": described(parts)})
 
 
 def _many(count: int) -> bytes:
@@ -238,6 +256,39 @@ def records(good: Good) -> Iterator[Case]:
     )
 
 
+def texts(good: Good) -> Iterator[Case]:
+    """What lists, forms and cards would show, and what no part of this app writes there."""
+    for name in ("x\n" * 400_000, "x" * 81, "two\nlines", "\u202eleft", "a\x07bell"):
+        yield f"name {name[:12]!r}", partial(good.edited, "labels.json", _set("name", to=name))
+        tag = name if len(name) > 1000 or not name.isprintable() else name * 20
+        yield f"tag {name[:12]!r}", partial(good.edited, "labels.json", _set("tags", to=[tag]))
+    place = {"group": "0123abcd", "index": 0, "seeds": 3}
+    for wrong in ({"index": -5}, {"index": 3}, {"seeds": 10**9}, {"group": "g\n"}, {"group": "g" * 2000}):
+        yield f"seeds {wrong}"[:40], partial(good.edited, "run.json", _set("repeat", to={**place, **wrong}))
+    yield "imported from nowhere", partial(good.edited, "status.json", _set("state", to="imported"))
+    resumption: dict[str, Any] = {"parent_name": "p", "changes": {}, "verdict": "exact", "reasons": []}
+    changes = {f"{number}": {"before": 0, "after": 1} for number in range(300)}
+    much: tuple[dict[str, Any], ...]
+    much = ({"reasons": [{"id": ""}] * 1000}, {"changes": changes}, {"parent_name": "p" * 2000})
+    for more in much:
+        yield f"resumption {more}"[:40], partial(good.edited, "run.json", _set("resumption", to={**resumption, **more}))
+    added = BUILT_IN["synthetic"].model_dump(mode="json") | {"name": "added"}
+    for said in ({"label": "a\nb"}, {"source": "a\x1b[31m"}, {"classes": ["a", "b\nc"]}, {"train": 10**12}):
+        yield f"dataset {said}", partial(good.edited, "run.json", _described({**added, **said}))
+    yield (
+        "another dataset of a name of ours",
+        partial(good.edited, "run.json", _set("described", to={**added, "name": "synthetic"})),
+    )
+
+
+def _described(dataset: Mapping[str, Any]) -> Callable[[dict[str, Any]], None]:
+    def edit(record: dict[str, Any]) -> None:
+        record["config"] |= {"dataset": dataset["name"], "train_images": 100}
+        record["described"] = dataset
+
+    return edit
+
+
 def rows(good: Good) -> Iterator[Case]:
     batch = {"kind": "batch", "epoch": 0, "batch": 0, "losses": [1.0], "images_per_second": 1.0, "time": 0.0}
     epoch = {"kind": "epoch", "epoch": 0, "loss": 1.0, "accuracy": 1.0, "train_loss": 1.0, "seconds": 1.0}
@@ -301,4 +352,4 @@ def _as_checkpoint(good: Good, make: Callable[[], bytes]) -> bytes:
     return remade(good.path, changed)
 
 
-FAMILIES = (paths, links, doubled, digests, absent, ends, bombs, manifests, identities, records, rows, models)
+FAMILIES = (paths, links, doubled, digests, absent, ends, bombs, manifests, identities, records, texts, rows, models)
