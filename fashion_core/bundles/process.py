@@ -16,4 +16,4 @@ def preview(store: RunStore, path: Path) -> list[Found]:
 def unbundle(store: RunStore, path: Path) -> Unbundled:
     """Keep its runs. Raises ``WorkerError`` with what the other process said."""
     answer = processes.ask("unbundler", str(path), root=store.root)
-    return Unbundled(tuple(answer["made"]), tuple(answer["there"]))
+    return Unbundled(tuple(answer["made"]), tuple(answer["there"]), answer["more"])

@@ -14,10 +14,19 @@ from fashion_core.access.gate import from_command_line
 from fashion_core.bundles import unbundle, write
 from fashion_core.bundles.unbundle import Found, Unbundled
 from fashion_core.cli.answer import answer, as_typed
-from fashion_core.errors import counted
+from fashion_core.errors import RunStateError, counted
 from fashion_core.runs.store import RunStore
 
-_PRESENCE = {"new": "new", "there": "is here already", "other": "DIFFERS from the run of the same id here"}
+_NO_RUN = "There is no run in {root}: set FASHION_RUNS to the store whose runs you want to bundle."
+_PRESENCE = {
+    "new": "new",
+    "there": "is here already",
+    "more": "is here already, with less than the bundle has",
+    "other": "DIFFERS from the run of the same id here",
+}
+_MORE = (
+    "run {run} is here already and stays as it is; the bundle has more of it, {why}: delete it and try again for that"
+)
 
 
 def add_commands(commands: Any) -> None:
@@ -53,6 +62,8 @@ def bundle_runs(options: argparse.Namespace, refuse: Callable[[str], Never]) -> 
         refuse("name the runs to bundle, or --all of them")
     store = RunStore()
     runs = store.runs() if options.all else [store.get(run) for run in options.runs]
+    if not runs:
+        raise RunStateError(_NO_RUN.format(root=store.root))
     with _bar_shown() as progress:
         written = write.bundle(store, runs, options.out, progress)
     ids, more = [run.id for run in written.runs], len(written.runs) - len({run.id for run in runs})
@@ -103,12 +114,13 @@ def _preview_lines(found: Sequence[Found]) -> Iterator[str]:
 
 
 def _document(kept: Unbundled) -> dict[str, Any]:
-    return {"made": kept.made, "there": kept.there}
+    return asdict(kept)
 
 
 def _kept_lines(store: RunStore, kept: Unbundled) -> Iterator[str]:
     yield from (f"run {run_id} in {store.at(run_id).path}" for run_id in kept.made)
     yield from (f"run {run_id} is here already" for run_id in kept.there)
+    yield from (_MORE.format(run=run_id, why=why) for run_id, why in kept.more.items())
 
 
 @contextmanager

@@ -81,7 +81,40 @@ def test_run_that_went_on_here_has_all_that_the_bundle_has_of_it(store: RunStore
     assert unbundle.unbundle(other, path).there == (run.id,)
 
 
-@pytest.mark.parametrize("change", ["another checkpoint", "one less", "other settings", "a damaged record"])
+def test_run_that_went_on_there_is_told_to_have_more_and_the_others_are_kept(store: RunStore, other: RunStore) -> None:
+    """What is here is never replaced, so that whoever merges knows what is in the bundle alone."""
+    run, beside = small_run(store), small_run(store)
+    unbundle.unbundle(other, bundled(store, run))
+    here = other.at(run.id)
+    here.remove_saved(here.checkpoint_path(1))
+    before, path = files_below(here.path), bundled(store, run, beside)
+    assert {one.id: one.presence for one in unbundle.preview(other, path)} == {run.id: "more", beside.id: "new"}
+    kept = unbundle.unbundle(other, path)
+    assert (kept.made, kept.there, kept.more) == ((beside.id,), (), {run.id: "such as its model_save/1"})
+    assert files_below(here.path) == before
+
+
+@pytest.mark.parametrize("went_on", ["here", "there"])
+def test_position_inside_an_epoch_is_where_its_run_was_then(store: RunStore, other: RunStore, went_on: str) -> None:
+    run = small_run(store)
+    for name, minute in (("first", 1), ("second", 2)):
+        save_file(run, run.partial_path, content=tiny_file(minute))
+        info = run.file_info(run.partial_path)
+        assert info
+        told = {"format": "partial", "epoch": 2, "created": info.created.replace(minute=minute)}
+        run.write_info(run.partial_path, info.model_copy(update=told))
+        bundled(store, run).rename(other.root.with_suffix(f".{name}"))
+    paths = [other.root.with_suffix(f".{name}") for name in ("first", "second")]
+    before, after = paths if went_on == "there" else paths[::-1]
+    unbundle.unbundle(other, before)
+    (found,) = unbundle.preview(other, after)
+    assert found.presence == {"there": "more", "here": "there"}[went_on]
+
+
+CHANGES = ("another checkpoint", "another loss of a file", "another loss", "other settings", "a damaged record")
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_run_of_the_same_id_with_other_content_is_told_and_nothing_is_kept(
     store: RunStore, other: RunStore, change: str
 ) -> None:
@@ -91,8 +124,13 @@ def test_run_of_the_same_id_with_other_content_is_told_and_nothing_is_kept(
     here = other.at(run.id)
     if change == "another checkpoint":
         save_file(here, here.checkpoint_path(1), content=tiny_file(7))
-    elif change == "one less":
-        here.remove_saved(here.checkpoint_path(1))
+    elif change == "another loss of a file":
+        info = here.file_info(here.checkpoint_path(1))
+        assert info
+        here.write_info(here.checkpoint_path(1), info.model_copy(update={"loss": 0.001}))
+    elif change == "another loss":
+        text = here.metrics_path.read_text()
+        here.metrics_path.write_text(text.replace('"loss": 1.0', '"loss": 0.001', 1))
     elif change == "other settings":
         config = here.record.config.model_copy(update={"seed": 7})
         here.write_record(here.record.model_copy(update={"config": config}))
