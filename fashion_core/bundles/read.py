@@ -90,6 +90,8 @@ class Bundle:
 @contextmanager
 def opened(path: Path) -> Iterator[Bundle]:
     """Raises ``RefusedFileError``, ``DiskError``."""
+    if path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe would wait for its other end
+        raise RefusedFileError("it is no regular file; name a file that `bundle` has written")
     with files.disk_errors(path):
         file = path.open("rb")
     with file:

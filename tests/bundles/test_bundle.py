@@ -13,7 +13,7 @@ from fashion_core.runs import metrics
 from fashion_core.runs.schema import Drill, Job, Labels
 from fashion_core.runs.store import RunStore
 from tests.support.bundles import bundled, manifest_of, members_of, small_run
-from tests.support.files import files_below, flip_a_bit
+from tests.support.files import files_below, flip_a_bit, small_disk
 from tests.support.runs import ELSEWHERE, batch_row, epoch_row, new_run, set_state, set_worker
 
 
@@ -138,10 +138,19 @@ def test_nothing_is_overwritten_and_nothing_in_the_store_changes(store: RunStore
     assert files_below(store.root) == before
 
 
-def test_full_disk_is_one_sentence_about_the_bundle(store: RunStore, tmp_path: Path) -> None:
+def test_missing_folder_is_one_sentence_about_the_bundle(store: RunStore, tmp_path: Path) -> None:
     run = small_run(store)
-    with pytest.raises(DiskError, match=str(tmp_path / "none" / "out.zip")):
+    with pytest.raises(DiskError, match=rf"{tmp_path / 'none' / 'out.zip'} can't be used: it or its folder does not"):
         write.bundle(store, [run], tmp_path / "none" / "out.zip")
+
+
+def test_full_disk_is_one_sentence_about_the_bundle_and_leaves_nothing(store: RunStore, tmp_path: Path) -> None:
+    run = small_run(store)
+    run.log_path.write_bytes(bytes(100_000))
+    with small_disk(tmp_path / "small", 60) as folder:
+        with pytest.raises(DiskError, match=rf"{folder / 'out.zip'} can't be used: the disk is full"):
+            write.bundle(store, [run], folder / "out.zip")
+        assert list(folder.iterdir()) == []
 
 
 def test_link_in_a_run_folder_is_not_followed(store: RunStore, tmp_path: Path) -> None:

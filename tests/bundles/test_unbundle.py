@@ -261,7 +261,7 @@ def test_what_a_killed_unbundle_left_goes_once_it_is_old(store: RunStore) -> Non
     assert not folder.exists()
 
 
-def test_viewers_may_not_bring_runs_in_and_the_audit_has_a_line_for_each_run(store: RunStore, other: RunStore) -> None:
+def test_viewers_may_not_import_runs_and_the_audit_has_a_line_for_each_run(store: RunStore, other: RunStore) -> None:
     first = small_run(store)
     second = small_run(store, first)
     path = bundled(store, second)
@@ -273,6 +273,12 @@ def test_viewers_may_not_bring_runs_in_and_the_audit_has_a_line_for_each_run(sto
     lines = [(one.who, one.what, one.run, one.outcome) for one in audit.read(other.root)]
     done = ("anna", "unbundle", None, "done"), *(("anna", "unbundle", run.id, "done") for run in (first, second))
     assert sorted(lines, key=str) == sorted([("bert", "unbundle", None, "refused"), *done], key=str)
+
+
+def test_named_pipe_is_refused_at_once(other: RunStore, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RefusedFileError, match="it is no regular file"):
+        unbundle.preview(other, tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04", tiny_file()], ids=["empty", "text", "cut", "model"])
