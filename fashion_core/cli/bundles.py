@@ -1,4 +1,4 @@
-"""The commands that carry runs off and bring them in: bundle, unbundle."""
+"""The commands that bundle runs into one file, and import them from one: bundle, unbundle."""
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +36,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("runs", nargs="*", metavar="RUN")
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--all", action="store_true", help="every run of the store")
-    help_text = "bring the runs of a bundle into this store: all that are not here yet, or none"
+    help_text = "import the runs of a bundle into this store: all that are not here yet, or none"
     _add_unbundle(commands, "unbundle", unbundle_file, help_text)
 
 
@@ -86,8 +86,8 @@ def unbundle_file(options: argparse.Namespace) -> None:
         return
     with _bar_shown() as progress:
         keep = partial(unbundle.unbundle, progress=progress)
-        kept = from_command_line(store).unbundle(options.file, as_typed(options.file.name), keep)
-    answer(options, _document(kept), _kept_lines(store, kept))
+        unbundled = from_command_line(store).unbundle(options.file, as_typed(options.file.name), keep)
+    answer(options, _document(unbundled), _unbundled_lines(store, unbundled))
 
 
 def unbundle_for_server(options: argparse.Namespace) -> None:
@@ -113,14 +113,14 @@ def _preview_lines(found: Sequence[Found]) -> Iterator[str]:
     yield "Nothing was kept: without --preview the new ones are."
 
 
-def _document(kept: Unbundled) -> dict[str, Any]:
-    return asdict(kept)
+def _document(unbundled: Unbundled) -> dict[str, Any]:
+    return asdict(unbundled)
 
 
-def _kept_lines(store: RunStore, kept: Unbundled) -> Iterator[str]:
-    yield from (f"run {run_id} in {store.at(run_id).path}" for run_id in kept.made)
-    yield from (f"run {run_id} is here already" for run_id in kept.there)
-    yield from (_MORE.format(run=run_id, why=why) for run_id, why in kept.more.items())
+def _unbundled_lines(store: RunStore, unbundled: Unbundled) -> Iterator[str]:
+    yield from (f"run {run_id} in {store.at(run_id).path}" for run_id in unbundled.made)
+    yield from (f"run {run_id} is here already" for run_id in unbundled.there)
+    yield from (_MORE.format(run=run_id, why=why) for run_id, why in unbundled.more.items())
 
 
 @contextmanager
