@@ -11,11 +11,13 @@ from fashion_core.access.gate import Actions
 from fashion_core.access.roles import Actor
 from fashion_core.bundles import check, unbundle
 from fashion_core.errors import DiskError, NotAllowedError, RefusedFileError, RunStateError
+from fashion_core.formats.import_file import import_file
 from fashion_core.runs import queue, tables
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels, Parent
 from fashion_core.runs.store import LEFTOVER_SECONDS, RunStore
 from fashion_core.runs.verify import verify
+from tests.hostile.bundles import changed_model
 from tests.support.bundles import bundled, members_of, remade, small_run, tiny_file
 from tests.support.files import files_below, small_disk
 from tests.support.runs import new_run, save_file, set_running, set_state
@@ -174,6 +176,18 @@ def test_runs_of_several_bundles_never_stand_in_a_circle(store: RunStore, other:
         assert unbundle.unbundle(other, path).made == (run.id,)
     with pytest.raises(RefusedFileError, match=f"run {runs[2].id} in it would go back to itself"):
         unbundle.unbundle(other, paths[2])
+
+
+def test_import_comes_with_the_file_that_it_was_and_its_whole_model_with_it(
+    store: RunStore, other: RunStore, tmp_path: Path
+) -> None:
+    (tmp_path / "theirs.pth").write_bytes(changed_model())
+    run = import_file(store, tmp_path / "theirs.pth", "theirs.pth", {"dataset": "synthetic"})
+    assert f"{run.id}/{run.name_of(run.original_path)}" in members_of(path := bundled(store, run))
+    assert unbundle.unbundle(other, path).made == (run.id,)
+    here = other.at(run.id)
+    assert unlike(run, here) <= {"status.json"}
+    assert (here.state(), here.record.source) == ("imported", run.record.source)
 
 
 def test_run_that_was_training_is_stopped_there_and_takes_no_slot(store: RunStore, other: RunStore) -> None:

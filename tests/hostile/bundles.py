@@ -13,8 +13,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from fashion_core.bundles.layout import MANIFEST
 from fashion_core.data.description import BUILT_IN
+from fashion_core.models import build_model
 from tests.hostile import archives, gadgets
 from tests.hostile.building import Case
 from tests.support.bundles import LINK, Part, archive, described, manifest_of, members_of, remade
@@ -352,4 +355,41 @@ def _as_checkpoint(good: Good, make: Callable[[], bytes]) -> bytes:
     return remade(good.path, changed)
 
 
-FAMILIES = (paths, links, doubled, digests, absent, ends, bombs, manifests, identities, records, texts, rows, models)
+def layers(good: Good) -> Iterator[Case]:
+    """Whole models of this app, whose layers say more or something else than what ``torch.save`` writes of them."""
+    wrong: dict[str, Callable[[Any], object]] = {
+        "a number of another size": lambda model: setattr(model.linear_relu_stack[0], "in_features", 5),
+        "a method of its own": lambda model: setattr(model, "forward", "evil"),
+        "a hook": lambda model: model._forward_hooks.update({0: "evil"}),
+    }
+    for name, change in wrong.items():
+        yield name, partial(_as_checkpoint, good, partial(changed_model, change))
+
+
+def changed_model(change: Callable[[Any], object] = lambda model: None) -> bytes:
+    model, buffer = build_model("mlp", 1), io.BytesIO()
+    change(model)
+    torch.save(model, buffer)
+    return buffer.getvalue()
+
+
+_NOT_OURS = "its zip archive is not one that `bundle` has written|is damaged or not of the kind|no bundle of runs"
+_RUN = "its (parent|end)|goes back to what is no other run|is that of another run|resumed from .* not before it"
+FAMILIES: dict[Callable[[Good], Iterator[Case]], str] = {
+    paths: rf"which belongs to no run in it|lacks the file that belongs to it|Name should have at most 100|{_NOT_OURS}",
+    links: "is a symbolic link",
+    doubled: "two members of the same name",
+    digests: "not of the size that its manifest says|its SHA-256 differs|not the file that its record describes",
+    absent: "not those that its manifest names|lacks the file that belongs to it|of run .* is not in it",
+    ends: rf"other data before its zip archive|is cut off|checksum of its member|{_NOT_OURS}",
+    bombs: rf"more than runs have to say|at most .* are allowed|more than any bundle needs|compressed|is missing|"
+    rf"it is not what this app writes|{_NOT_OURS}",
+    manifests: rf"manifest|belongs to no run in it|not before it|is not in it|{_NOT_OURS}",
+    identities: rf"{_RUN}|calls a run gone that is in it",
+    records: "record|status|under way|can't be used|not the file|not of the kind|the loss or the accuracy",
+    texts: "the name|a tag|the place|the dataset|more than a run has to say|claims to be imported|at most .* allowed",
+    rows: "a row that no run writes|hold an epoch twice",
+    models: "is no model that can be read",
+    layers: "is no model that can be read",
+}
+"""Each with the words that one of its refusals has."""
