@@ -47,6 +47,7 @@ def show_form(store: RunStore) -> None:
     expected = st.empty()  # filled in once the dataset is known
     prefix = f"train {chosen} "
     values = settings_form.ask_more(ESSENTIAL, add.begin_with_added(begun.model_dump(), prefix), prefix)
+    add.remember_added(values["dataset"])
     config, ready = None, False
     with common.problems_shown():
         config = resolved(parse_config(values))

@@ -17,7 +17,7 @@ from fashion_core.data import description, report
 from fashion_core.data.description import ARRAYS, BUILT_IN, LEAST_SIDE, MOST_SIDE, Description
 from fashion_core.data.report import ClassCount, Finding, Report
 from fashion_core.data.request import AddRequest
-from fashion_core.errors import DamagedFileError, DataError, DiskError
+from fashion_core.errors import DamagedFileError, DataError, DiskError, counted
 from fashion_core.runs.store import RunStore
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ _SOURCE = (
     "file or a folder of them, or one of torchvision's sets by name: mnist, kmnist, emnist-letters, emnist-balanced, "
     "qmnist, usps, svhn, cifar10, cifar100"
 )
+_USED_BY_ONE = "{count} run on it stays, and can't be continued, resumed or measured without these images."
+_USED_BY_MANY = "{count:,} runs on it stay, and can't be continued, resumed or measured without these images."
 
 
 def add_commands(commands: Any) -> None:
@@ -162,8 +164,12 @@ def show_dataset(options: argparse.Namespace) -> None:
 
 
 def remove_dataset(options: argparse.Namespace) -> None:
-    from_command_line(RunStore()).remove_dataset(options.name)
-    answer(options, {"removed": options.name}, [f"{options.name} is removed"])
+    store = RunStore()
+    from_command_line(store).remove_dataset(options.name)
+    lines = [f"{options.name} is removed"]
+    if used := store.count_on(options.name):
+        lines.append(counted(used, _USED_BY_ONE, _USED_BY_MANY))
+    answer(options, {"removed": options.name, "runs": used}, lines)
 
 
 def _document(described: Description, found: Report | None) -> dict[str, Any]:

@@ -157,6 +157,13 @@ class RunStore:
                 if files.now() - path.stat(follow_symlinks=False).st_mtime > LEFTOVER_SECONDS:
                     shutil.rmtree(path, ignore_errors=True)
 
+    def count_on(self, dataset: str) -> int:
+        """How many runs were trained on images of this name, also on those that it stood for before."""
+        images = re.compile(rf"{re.escape(dataset)}(-[0-9a-f]*)?")
+        self.index.refresh(whole=True, every=True)
+        rows = filter(None, map(self.index.row, self.index.ids))
+        return sum(bool(row.dataset and images.fullmatch(row.dataset)) for row in rows)
+
     def has(self, run_id: str) -> bool:
         path = self.root / run_id
         return re.fullmatch(ID_PATTERN, run_id) is not None and path.is_dir() and not path.is_symlink()

@@ -15,6 +15,7 @@ from fashion_core.data.description import ARRAYS
 from fashion_core.runs.store import RunStore
 from tests.support.commands import Capture, answered, printed, refused
 from tests.support.processes import ROOT, command_line
+from tests.support.runs import new_run
 from tests.support.sources import both_sides, class_folders, write
 
 
@@ -103,8 +104,17 @@ def test_removed_dataset_makes_room_for_its_name(capsys: Capture, pets: Path) ->
     answered(capsys, "data", "add", pets, "--name", "pets")
     sentence = "There is a dataset pets already: choose another name, or `data remove pets` first."
     assert refused(capsys, "data", "add", str(pets), "--name", "pets") == sentence
-    assert answered(capsys, "data", "remove", "pets") == {"removed": "pets"}
+    assert answered(capsys, "data", "remove", "pets") == {"removed": "pets", "runs": 0}
     answered(capsys, "data", "add", pets, "--name", "pets")
+
+
+def test_removal_tells_how_many_runs_can_not_go_on(capsys: Capture, store: RunStore, pets: Path) -> None:
+    answered(capsys, "data", "add", pets, "--name", "pets")
+    new_run(store, dataset="pets", train_images=0, batch_size=1)
+    lines = printed(capsys, "data", "remove", "pets")[0].splitlines()
+    assert lines == [
+        "pets is removed", "1 run on it stays, and can't be continued, resumed or measured without these images.",
+    ]  # fmt: skip
 
 
 def test_who_added_and_removed_is_noted(capsys: Capture, store: RunStore, pets: Path) -> None:

@@ -74,6 +74,17 @@ def asked_to_remove() -> AppTest:
     return AppTest.from_function(script).run()
 
 
+def test_another_preset_leaves_the_dataset_that_was_added(store: RunStore) -> None:
+    app = open_page("train")
+    app.selectbox(key="train demo dataset").select("many").run()
+    widget(app, "Preset").select("accurate-cnn").run()
+    assert not app.exception
+    assert app.selectbox(key="train accurate-cnn dataset").value == "many"
+    app.selectbox(key="train accurate-cnn dataset").select("synthetic").run()
+    widget(app, "Preset").select("accurate-mlp").run()
+    assert app.selectbox(key="train accurate-mlp dataset").value != "many"
+
+
 def test_dataset_is_removed_once_it_was_said_what_uses_it_and_confirmed(store: RunStore, run: Run) -> None:
     app = asked_to_remove()
     assert app.warning[0].value.startswith("1 run was trained on it: it stays")

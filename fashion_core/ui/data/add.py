@@ -11,7 +11,7 @@ import streamlit as st
 from fashion_core.access.gate import forget_upload
 from fashion_core.config import FITS
 from fashion_core.data import fashion_mnist
-from fashion_core.data.description import folder_of, names
+from fashion_core.data.description import BUILT_IN, folder_of, names
 from fashion_core.data.report import Finding, Report
 from fashion_core.data.request import AddRequest
 from fashion_core.errors import DataError, printable
@@ -22,6 +22,7 @@ from fashion_core.ui.server import uploads
 
 _PREVIEWED = "previewed dataset"
 _JUST_ADDED = "dataset that was just added"
+_CHOSEN = "added dataset that was chosen"
 _ADDED = "how many datasets were added"
 _KINDS = [".zip", ".npz", ".parquet"]
 _SAMPLE = 56  # pixels of the screen
@@ -44,11 +45,22 @@ def show(store: RunStore) -> None:
 
 
 def begin_with_added(values: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """Let the form of this prefix begin with the dataset that was just added: its widget takes it from the session."""
-    if name := st.session_state.pop(_JUST_ADDED, None):
-        st.session_state[f"{prefix}dataset"] = name
+    """Let the form of this prefix begin with the dataset that was just added, or that another preset's form had.
+
+    Its widget takes it from the session.
+    """
+    key, name = f"{prefix}dataset", st.session_state.pop(_JUST_ADDED, None)
+    if key not in st.session_state:
+        name = name or st.session_state.get(_CHOSEN)
+    if name in names():
+        st.session_state[key] = name
         return {**values, "dataset": names()[0]}  # or Streamlit would warn of two beginnings
     return values
+
+
+def remember_added(dataset: str) -> None:
+    """Keep a dataset that was added for the forms of other presets: none of them is meant for it alone."""
+    st.session_state[_CHOSEN] = None if dataset in BUILT_IN else dataset
 
 
 def _ask_and_add(store: RunStore) -> None:

@@ -1,12 +1,9 @@
 """Remove a dataset that was added, once it was said what uses it."""
 
-import re
-
 import streamlit as st
 
 from fashion_core.data.description import BUILT_IN, images_label, names
 from fashion_core.errors import counted
-from fashion_core.runs import tables
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import common, login
 from fashion_core.ui.data import texts
@@ -24,7 +21,7 @@ def show(store: RunStore) -> None:
 
 def ask_to_remove(store: RunStore, name: str) -> None:
     st.write(texts.REMOVES.format(label=common.plain(images_label(name))))
-    used, sure = _runs_on(store, name), True
+    used, sure = store.count_on(name), True
     if used:
         st.warning(counted(used, texts.USED_BY_ONE, texts.USED_BY_MANY))
         sure = st.checkbox(texts.SURE_TO_REMOVE, key=f"sure to remove {name}")
@@ -33,9 +30,3 @@ def ask_to_remove(store: RunStore, name: str) -> None:
             login.actions(store).remove_dataset(name)
             common.tell(texts.REMOVED.format(name=common.plain(name)))
             st.rerun()
-
-
-def _runs_on(store: RunStore, name: str) -> int:
-    """How many runs were trained on images of this name, also on those that it stood for before."""
-    images = re.compile(rf"{re.escape(name)}-[0-9a-f]*")
-    return sum(images.fullmatch(one) is not None for one in tables.runs_frame(store)["dataset"].dropna())
