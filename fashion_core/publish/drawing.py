@@ -39,6 +39,7 @@ _CONFIG: Final[dict[str, Any]] = {
     "axisXBand": {"grid": False},
 }  # fmt: skip
 _WHOLE: Final = "datum.value % 1 ? '' : datum.label"
+_AXIS_WIDTH, _NAME_WIDTH = 80, 260  # pixels: left of a chart, and of a name in its legend
 _SCALE: Final = 2  # pixels of a PNG for one of the chart
 
 
@@ -62,4 +63,7 @@ def _spec(chart: ChartSpec, width: int) -> str:
             axis = channel.get("axis") if isinstance(channel, dict) else None
             if axis and "tickMinStep" in axis:  # which vl-convert's Vega oversteps on an axis of two epochs
                 axis.setdefault("labelExpr", _WHOLE)
+            legend = channel.get("legend") if isinstance(channel, dict) else None
+            if legend and "columns" in legend:  # Vega makes room for those of a chart without its axis
+                legend["columns"] = max(1, (width - _AXIS_WIDTH) // _NAME_WIDTH)
     return json.dumps({**spec, "width": width})

@@ -1,6 +1,8 @@
 """Charts as pictures: in the colours of the light theme, with whole epochs, and with names as text."""
 
 import re
+from collections.abc import Iterator
+from xml.etree import ElementTree
 
 import pandas as pd
 
@@ -38,3 +40,23 @@ def test_names_are_text_in_a_picture() -> None:
     picture = drawing.svg(overlay_chart(points), drawing.WIDE)
     assert "<script" not in picture
     assert "&lt;script" in picture
+
+
+def test_every_name_of_a_legend_is_inside_its_picture() -> None:
+    """Four names stand in two rows once the axis has taken its room."""
+    names = [f"run {number}" for number in range(4)]
+    points = pd.concat([epochs(0, 1).assign(label=name) for name in names])
+    root = ElementTree.fromstring(drawing.svg(overlay_chart(points), drawing.WIDE))
+    places = {text: y for text, y in texts_down(root, 0.0) if text in names}
+    assert places.keys() == {*names}
+    assert max(places.values()) < float(root.attrib["height"])
+
+
+def texts_down(element: ElementTree.Element, y: float) -> Iterator[tuple[str, float]]:
+    """Each text below an element, and how far down the picture it stands."""
+    moved = re.search(r"translate\([^,)]*,([-\d.]+)\)", element.get("transform", ""))
+    y += float(moved[1]) if moved else 0.0
+    if element.text:
+        yield element.text, y
+    for child in element:
+        yield from texts_down(child, y)
