@@ -6,7 +6,7 @@ from fashion_core.resume.tables import last_losses_over_seeds
 from fashion_core.runs import tables
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address
-from fashion_core.ui.bundles import bring_in
+from fashion_core.ui.bundles import unbundle
 from fashion_core.ui.overview import chosen, filters, first_screen, reading, running, table
 from fashion_core.ui.overview.texts import PROMISE
 from pages import texts
@@ -19,7 +19,7 @@ def main() -> None:
     st.title(texts.APP_NAME)
     if not store.ids():
         first_screen.show(store)
-        bring_in.show(store)
+        unbundle.show(store)
         return
     st.caption(PROMISE)
     with st.container(horizontal=True):
@@ -28,7 +28,7 @@ def main() -> None:
     reading.show(store)
     running.show(store)
     show_runs(store)
-    bring_in.show(store)
+    unbundle.show(store)
 
 
 def show_runs(store: RunStore) -> None:

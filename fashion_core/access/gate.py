@@ -146,11 +146,11 @@ class Actions:
     def unbundle(self, path: Path, name: str, unbundler: Unbundler = bundle_process.unbundle) -> Unbundled:
         """Keep the runs of a bundle, by default in a process of its own; the audit has a line for each."""
         with self._acting("unbundle", detail=name) as entry:
-            kept = unbundler(self.store, path)
-            entry.detail = f"{name}, made {counted(len(kept.made), '{count} run', '{count} runs')}"
-        for run_id in kept.made:
+            done = unbundler(self.store, path)
+            entry.detail = f"{name}, made {counted(len(done.made), '{count} run', '{count} runs')}"
+        for run_id in done.made:
             self._note(audit.entry(self.actor.name, "unbundle", run_id, name, audit.DONE))
-        return kept
+        return done
 
     def delete(self, run: Run, file: Path | None = None, *, force: bool = False) -> None:
         """Delete a run, or one saved file of it, while nobody resumes from it: that holds the same lock."""

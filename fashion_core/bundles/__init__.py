@@ -1,4 +1,4 @@
-"""Runs in one file, to carry off: written from a store, read as a stranger's file, and kept in another store.
+"""Runs in one file: written from a store, read as a stranger's file, and kept in another store.
 
 A bundle is a zip archive of stored members: the files of whole run folders, parents before those resumed from them,
 and last ``manifest.json`` with the SHA-256 of each. ``write`` makes one; ``read`` and ``check`` trust none;

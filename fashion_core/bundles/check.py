@@ -1,43 +1,48 @@
 """What the files of a run from anyone mean: each as this app writes it, and all of one run together."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic_core import from_json
 
 from fashion_core import files
-from fashion_core.bundles import layout
+from fashion_core.bundles import layout, values
 from fashion_core.bundles.read import Bundle
+from fashion_core.bundles.values import LATEST
 from fashion_core.errors import DamagedFileError, RefusedFileError, UnfitFileError
 from fashion_core.formats.untrusted import validate
 from fashion_core.formats.untrusted.read import read_saved_file
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import UNDER_WAY_STATES, Drill, FileInfo, Labels, LoadCheck, RunRecord, Status
+from fashion_core.runs.schema import Drill, FileInfo, Labels, LoadCheck, RunRecord, Status
 
-_MOST: Final = 2**53  # of every whole number: larger ones are no floats, and fit no column
-_LATEST: Final = 4e9  # of a time in seconds since 1970
-_YEARS: Final = range(2000, 2100)
 _LONGEST_LINE: Final = 1 << 20
 _TEAMS: Final = "; its run has a team's own model: set FASHION_MODELS to the module that lists it first"
 _Count = Annotated[int, Field(ge=0, lt=10**9)]
+_Moment = Annotated[float, Field(ge=0, lt=LATEST)]
+_Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Row(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
     epoch: _Count
-    time: float | None = None
+    time: _Moment | None = None
 
 
 class _BatchRow(_Row):
     kind: Literal["batch"]
     batch: _Count
     losses: list[float]
-    images_per_second: float | None = None
+    images_per_second: _Amount | None = None
+
+    @model_validator(mode="after")
+    def _check_first(self) -> Self:
+        if len(self.losses) > self.batch + 1:
+            raise ValueError("its losses begin before the epoch")
+        return self
 
 
 class _EpochRow(_Row):
@@ -45,8 +50,8 @@ class _EpochRow(_Row):
     loss: float | None
     accuracy: float | None
     train_loss: float | None
-    seconds: float | None
-    samples_per_second: float | None
+    seconds: _Amount | None
+    samples_per_second: _Amount | None
     difference: float | None = None
     standard_error: float | None = None
 
@@ -81,10 +86,13 @@ def records(bundle: Bundle, run_id: str) -> Records:
     )
     drill = [bundle.record(run_id, layout.DRILL, Drill)] if layout.DRILL in names else []
     others = [one for one in (found.load_check, *drill) if one]
-    _check_values(run_id, (found.record, found.labels, found.status, *found.infos.values(), *others))
+    values.check(run_id, (found.record, found.labels, found.status, *found.infos.values(), *others))
     _check_identity(run_id, found.record)
-    _check_status(run_id, found.status)
+    values.check_record(found.record)
+    values.check_labels(found.record, found.labels)
+    values.check_status(found.record, found.status)
     for name, info in found.infos.items():
+        values.check_measured(found.record, name, info)
         _check_info(bundle, run_id, name, info)
     return found
 
@@ -93,35 +101,19 @@ def check_own(run: Run) -> None:
     """Raise ``DamagedFileError`` for what would be refused where the bundle of this run is to go."""
     file = run.record_path
     try:
-        _check_values(run.id, (run.record, run.labels))
+        values.check(run.id, (run.record,))
         _check_identity(run.id, run.record)
+        values.check_record(run.record)
+        file = run.labels_path
+        values.check(run.id, (run.labels,))
+        values.check_labels(run.record, run.labels)
+        for file in run.saved_files():
+            if info := run.file_info(file):
+                values.check_measured(run.record, run.name_of(file), info)
         file = run.metrics_path
         _check_metrics(run, run.record)
     except RefusedFileError as error:
         raise DamagedFileError(file, error.reason) from error
-
-
-def _check_values(run_id: str, records: Iterable[BaseModel]) -> None:
-    for record in records:
-        if not all(map(_is_possible, _values(record.model_dump()))):
-            raise RefusedFileError(f"a record of run {run_id} in it holds a number or a time that no run has")
-
-
-def _values(value: Any) -> Iterator[Any]:
-    """All that is in it, without the containers."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for part in value:
-            yield from _values(part)
-    else:
-        yield value
-
-
-def _is_possible(value: Any) -> bool:
-    if isinstance(value, datetime):
-        return value.tzinfo is not None and value.year in _YEARS
-    return not isinstance(value, int) or abs(value) < _MOST
 
 
 def _check_identity(run_id: str, record: RunRecord) -> None:
@@ -133,16 +125,6 @@ def _check_identity(run_id: str, record: RunRecord) -> None:
         raise RefusedFileError(f"run {run_id} in it goes back to what is no other run")
     if record.parent and not 0 <= record.parent.epoch < record.config.epochs:
         raise RefusedFileError(f"run {run_id} in it begins after its own end")
-
-
-def _check_status(run_id: str, status: Status) -> None:
-    is_at_rest = status.state not in (*UNDER_WAY_STATES, "lost") and not (status.process or status.job)
-    if not is_at_rest:
-        raise RefusedFileError(f"run {run_id} in it claims to be under way, which no run of a bundle is")
-    counts = (status.epoch, status.batch, status.continued, status.restarts, *(status.began_at or ()))
-    moments = (status.queued_at, status.heartbeat)
-    if not (all(0 <= count < 10**9 for count in counts) and all(0 <= moment < _LATEST for moment in moments)):
-        raise RefusedFileError(f"the status of run {run_id} in it holds a number that no run has")
 
 
 def _check_info(bundle: Bundle, run_id: str, name: str, info: FileInfo) -> None:
@@ -173,14 +155,16 @@ def check_files(run: Run, found: Records) -> None:
 
 
 def _check_metrics(run: Run, record: RunRecord) -> None:
-    """Every line that would be read is a row as this app writes it; those that would be skipped do no harm."""
+    """Every line is a row as this app writes it; at the end, one may be cut off. Raises ``RefusedFileError``."""
     if not run.metrics_path.exists():
         return
     last = record.first_epoch - 1
     with run.metrics_path.open("rb") as lines:
         while line := lines.readline(_LONGEST_LINE):
             row = _row(line)
-            if row is False or (row and row.epoch not in record.span):
+            if row is None and not line.endswith(b"\n") and not lines.read(1):
+                return
+            if row is None or row.epoch not in record.span:
                 raise RefusedFileError(f"the metrics of run {run.id} in it hold a row that no run writes")
             if isinstance(row, _EpochRow):
                 if row.epoch <= last:
@@ -188,15 +172,9 @@ def _check_metrics(run: Run, record: RunRecord) -> None:
                 last = row.epoch
 
 
-def _row(line: bytes) -> "_BatchRow | _EpochRow | Literal[False] | None":
-    """None for what is no row, as after a torn write; False for one that is not such as this app writes."""
-    if len(line) == _LONGEST_LINE and not line.endswith(b"\n"):
-        return False
+def _row(line: bytes) -> _BatchRow | _EpochRow | None:
+    """None for what is not such a row as this app writes."""
     try:
-        value = from_json(line)
-    except ValueError:
+        return _ROW.validate_python(from_json(line))
+    except ValueError:  # of both
         return None
-    try:
-        return _ROW.validate_python(value)
-    except ValidationError:
-        return False

@@ -27,7 +27,7 @@ class Bundle:
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        ledger = Ledger()
+        ledger, self._budget = Ledger(), layout.Budget()
         if file.read(len(ZIP_START)) != ZIP_START:
             raise RefusedFileError("it is no bundle of runs; name a file that `bundle` has written")
         self.archive = Archive(file, ledger, layout.ARCHIVE)
@@ -49,6 +49,8 @@ class Bundle:
     def _check_members(self, names: list[str]) -> None:
         if len({*self.manifest.runs}) < len(self.manifest.runs):
             raise RefusedFileError("its manifest names a run twice")
+        if {*self.manifest.runs} & {*self.manifest.gone}:
+            raise RefusedFileError("its manifest calls a run gone that is in it")
         if names != [member.name for member in self.manifest.members]:
             raise RefusedFileError("its members are not those that its manifest names")
         for member in self.manifest.members:
@@ -58,11 +60,11 @@ class Bundle:
     def _take(self, member: Member) -> None:
         """Sort a member by its run. Raises ``RefusedFileError`` where no run folder has a file of that name."""
         run_id, _, name = member.name.partition("/")
-        if run_id not in self.members or layout.most_bytes(name) == 0:
+        if run_id not in self.members or not layout.belongs(name):
             raise RefusedFileError(f"it holds {member.name}, which belongs to no run in it")
-        most = layout.most_bytes(name)
-        if most is not None and member.bytes > most:
-            raise RefusedFileError(f"its member {member.name} has {member.bytes:,} bytes; at most {most:,} are allowed")
+        if layout.is_too_large(name, member.bytes):
+            most = f"at most {layout.most_bytes(name):,} are allowed"
+            raise RefusedFileError(f"its member {member.name} has {member.bytes:,} bytes; {most}")
         self.members[run_id][name] = member
 
     def record(self, run_id: str, name: str, kind: type[Record]) -> Record:
@@ -71,6 +73,8 @@ class Bundle:
         if member is None:
             raise RefusedFileError(f"{name} of run {run_id} is not in it")
         data = b"".join(self.chunks(member))
+        if not self._budget.take(data):
+            raise RefusedFileError(f"with its member {member.name}, its records hold more than runs have to say")
         return parsed(kind, data, member.name)
 
     def chunks(self, member: Member) -> Iterator[bytes]:
@@ -86,6 +90,8 @@ class Bundle:
 @contextmanager
 def opened(path: Path) -> Iterator[Bundle]:
     """Raises ``RefusedFileError``, ``DiskError``."""
+    if path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe would wait for its other end
+        raise RefusedFileError("it is no regular file; name a file that `bundle` has written")
     with files.disk_errors(path):
         file = path.open("rb")
     with file:

@@ -51,8 +51,10 @@ class Entry:
 
 
 def bytes_of(run: Run) -> int:
-    """Bytes of its saved files, which are nearly all. Raises ``DiskError``."""
-    return sum(file.bytes or 0 for file in run.listed())
+    """Bytes of its saved files and texts, which are nearly all. Raises ``DiskError``."""
+    texts = (run.load_losses_path, run.metrics_path, run.log_path, run.model_source_path)
+    with files.disk_errors(run.path):
+        return sum(file.bytes or 0 for file in run.listed()) + sum(one.stat().st_size for one in texts if one.is_file())
 
 
 def entries(run: Run) -> Iterator[Entry]:

@@ -11,24 +11,23 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from fashion_core import files
-from fashion_core.bundles import check, layout
+from fashion_core.bundles import check, layout, presence
 from fashion_core.bundles.check import Records
+from fashion_core.bundles.presence import Beside, Presence
 from fashion_core.bundles.read import Bundle, opened
 from fashion_core.data.description import images_here, images_label
 from fashion_core.errors import DamagedFileError, DataError, DiskError, RefusedFileError, RunStateError, counted
 from fashion_core.runs import queue
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import FileInfo
 from fashion_core.runs.store import UNBUNDLED, RunStore
 
 Progress = Callable[[int, int], object]
-Presence = Literal["new", "there", "other"]
 _SYNCED_AT_ONCE: Final = 8  # a disk writes its journal once for several
 _OTHER: Final = "Run {run} is in this store already and differs ({why}): nothing was kept. Delete one of the two first."
 _OTHERS: Final = (
@@ -51,13 +50,14 @@ class Found:
     checkpoints: int
     bytes: int
     presence: Presence
-    why: str = ""  # what differs from the run of the same id
+    why: str = ""  # what differs from the run of the same id, or what that lacks
 
 
 @dataclass(frozen=True)
 class Unbundled:
     made: tuple[str, ...]
     there: tuple[str, ...]
+    more: dict[str, str]  # those that were there with less than the bundle has, and what they lack
 
 
 def preview(store: RunStore, path: Path) -> list[Found]:
@@ -67,15 +67,15 @@ def preview(store: RunStore, path: Path) -> list[Found]:
 
 
 def unbundle(store: RunStore, path: Path, progress: Progress = lambda done, total: None) -> Unbundled:
-    """Keep all of its runs that are not there yet; those that are stay as they are.
+    """Keep all of its runs that are not there yet; those that are stay as they are, even where the bundle has more.
 
     Raises ``RefusedFileError``, ``RunStateError`` if a run of the same id has other content, ``DiskError``; then none
     is kept.
     """
     with opened(path) as bundle:
         found = _checked(store, bundle)
-        fresh = _fresh(store, found)
-        if fresh:
+        besides = _compared(store, bundle, found)
+        if fresh := _fresh(besides):
             _check_space(store, sum(_bytes(bundle, run_id) for run_id in fresh))
             with _folder(store) as folder:
                 _unpack(bundle, folder, fresh, progress)
@@ -83,9 +83,21 @@ def unbundle(store: RunStore, path: Path, progress: Progress = lambda done, tota
                     check.check_files(Run(folder / run_id), found[run_id])
                 _make_durable(folder)
                 with queue.hold(store):
-                    fresh = _still_fresh(store, found, fresh)
+                    changed = {run_id: one for run_id, one in found.items() if store.has(run_id) == (run_id in fresh)}
+                    besides |= _compared(store, bundle, changed)
+                    fresh = _still_fresh(store, found, besides, fresh)
                     _place(store, folder, fresh, found)
-    return Unbundled(tuple(fresh), tuple(run_id for run_id in found if run_id not in fresh))
+    more = {run_id: one.why for run_id, one in besides.items() if one.presence == "more"}
+    return Unbundled(tuple(fresh), tuple(run_id for run_id in found if run_id not in {*fresh, *more}), more)
+
+
+def _compared(store: RunStore, bundle: Bundle, found: Mapping[str, Records]) -> dict[str, Beside]:
+    """Raises ``RunStateError`` if runs of the same ids have other content."""
+    besides = {run_id: presence.beside(store, bundle, one) for run_id, one in found.items()}
+    others = {run_id: one.why for run_id, one in besides.items() if one.presence == "other"}
+    for run_id, why in others.items():
+        raise RunStateError(counted(len(others), _OTHER, _OTHERS, run=run_id, why=why))
+    return besides
 
 
 def _checked(store: RunStore, bundle: Bundle) -> dict[str, Records]:
@@ -96,50 +108,49 @@ def _checked(store: RunStore, bundle: Bundle) -> dict[str, Records]:
         parent = found[run_id].record.parent
         if parent and parent.run not in found and not (parent.run in bundle.manifest.gone or store.has(parent.run)):
             raise RefusedFileError(f"run {run_id} in it was resumed from {parent.run}, which is not before it")
+    _check_lineage(store, found)
     return found
 
 
-def _fresh(store: RunStore, found: Mapping[str, Records]) -> list[str]:
-    """The runs that are not there yet. Raises ``RunStateError`` if others are, under the same ids."""
-    others = {run_id: why for run_id in found if store.has(run_id) and (why := _difference(store, found[run_id]))}
-    for run_id, why in others.items():
-        raise RunStateError(counted(len(others), _OTHER, _OTHERS, run=run_id, why=why))
-    return [run_id for run_id in found if not store.has(run_id)]
+def _check_lineage(store: RunStore, found: Mapping[str, Records]) -> None:
+    """Raise ``RefusedFileError`` if, with the runs of the store, one would go back to itself."""
+    clear = set[str]()
+    for run_id in found:
+        line, at = set[str](), run_id
+        while at and at not in clear:
+            if at in line:
+                raise RefusedFileError(f"run {run_id} in it would go back to itself")
+            line.add(at)
+            at = _parent(store, found, at)
+        clear |= line
 
 
-def _still_fresh(store: RunStore, found: Mapping[str, Records], unpacked: Sequence[str]) -> list[str]:
+def _parent(store: RunStore, found: Mapping[str, Records], run_id: str) -> str:
+    """The run that one of the bundle or of the store was resumed from; empty if nobody knows."""
+    parent = found[run_id].record.parent if run_id in found else None
+    if run_id not in found and store.has(run_id):
+        with suppress(DamagedFileError, DiskError):
+            parent = store.at(run_id).record.parent
+    return parent.run if parent else ""
+
+
+def _fresh(besides: Mapping[str, Beside]) -> list[str]:
+    return [run_id for run_id, one in besides.items() if one.presence == "new"]
+
+
+def _still_fresh(
+    store: RunStore, found: Mapping[str, Records], besides: Mapping[str, Beside], unpacked: Sequence[str]
+) -> list[str]:
     """Those that nobody has brought meanwhile. Raises ``RunStateError`` if one that was there has been deleted."""
-    fresh = _fresh(store, found)
+    _check_lineage(store, found)
+    fresh = _fresh(besides)
     for run_id in (run_id for run_id in fresh if run_id not in unpacked):
         raise RunStateError(f"Run {run_id} has been deleted meanwhile, and nothing was kept: try again.")
     return fresh
 
 
-def _difference(store: RunStore, found: Records) -> str:
-    """What the store does not have of this run, whose name and notes people may change; empty if it has it all."""
-    run = store.at(found.record.id)
-    try:
-        if run.record != found.record:
-            return "it was asked for other settings"
-        here = {run.name_of(file): run.file_info(file) for file in run.saved_files()}
-    except (DamagedFileError, DiskError) as error:
-        return f"what is here can't be read: {error}".rstrip(".")
-    for name, info in found.infos.items():
-        if not _has(here, name, info):
-            return f"its {name} is another one here" if here.get(name) else f"its {name} is not here"
-    return ""
-
-
-def _has(here: Mapping[str, FileInfo | None], name: str, info: FileInfo) -> bool:
-    """A position inside an epoch is no longer needed where that epoch has been saved."""
-    there = here.get(name)
-    if name == layout.PARTIAL and there is None:
-        return any(layout.epoch_of(one) == info.epoch and known for one, known in here.items())
-    return there is not None and (there.sha256, there.bytes) == (info.sha256, info.bytes)
-
-
 def _found(store: RunStore, bundle: Bundle, run_id: str, found: Records) -> Found:
-    record, why = found.record, _difference(store, found) if store.has(run_id) else ""
+    record, there = found.record, presence.beside(store, bundle, found)
     return Found(
         id=run_id,
         name=found.labels.name,
@@ -150,8 +161,8 @@ def _found(store: RunStore, bundle: Bundle, run_id: str, found: Records) -> Foun
         parent=record.parent.run if record.parent else None,
         checkpoints=sum(layout.epoch_of(name) is not None for name in found.infos),
         bytes=_bytes(bundle, run_id),
-        presence="other" if why else "there" if store.has(run_id) else "new",
-        why=why,
+        presence=there.presence,
+        why=there.why,
     )
 
 

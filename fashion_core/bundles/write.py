@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from fashion_core import files
 from fashion_core.bundles import check, snapshot
-from fashion_core.bundles.layout import MANIFEST, MAX_MEMBERS, most_bytes
+from fashion_core.bundles.layout import MANIFEST, MAX_MEMBERS, Budget, is_too_large, most_bytes
 from fashion_core.bundles.manifest import Manifest, Member
 from fashion_core.bundles.snapshot import Entry
 from fashion_core.errors import RunStateError
@@ -21,6 +21,7 @@ Progress = Callable[[int, int], object]
 _REGULAR: Final = (stat.S_IFREG | 0o644) << 16
 _CHANGED: Final = "{path} has changed while it was read: bundle again."
 _TOO_LARGE: Final = "{path} has {size:,} bytes; a bundle takes at most {most:,}: shorten it, or leave its run out."
+_TOO_MUCH: Final = "With {path}, these runs have more in their records than a bundle takes: name fewer of them."
 _TOO_MANY: Final = "A bundle holds at most {most:,} files, and these runs have more: name fewer of them."
 
 
@@ -30,15 +31,6 @@ class Bundled(NamedTuple):
     digest: files.Digest  # of the bundle
 
 
-def with_ancestors(store: RunStore, runs: Sequence[Run]) -> list[Run]:
-    """These runs and all that they go back to, parents first. Raises ``DamagedFileError``, ``DiskError``."""
-    found: dict[str, Run] = {}
-    for run in runs:
-        line = [run, *(store.at(parent.run) for parent in store.ancestors(run))]
-        found |= {one.id: one for one in reversed(line) if one.id not in found}
-    return list(found.values())
-
-
 def bundle(store: RunStore, runs: Sequence[Run], out: Path, progress: Progress = lambda done, total: None) -> Bundled:
     """Write these runs and their ancestors to ``out``, whole or not at all.
 
@@ -46,7 +38,7 @@ def bundle(store: RunStore, runs: Sequence[Run], out: Path, progress: Progress =
     Raises ``DiskError`` (also where ``out`` exists), ``DamagedFileError``, ``RunStateError``.
     """
     files.check_free(out)  # before the runs are looked at
-    chosen = with_ancestors(store, runs)
+    chosen = store.with_ancestors(runs)
     total, members, done = sum(map(snapshot.bytes_of, chosen)), list[Member](), 0
     with files.creating(out) as file, zipfile.ZipFile(file, "w") as archive:  # type: ignore[call-overload]
         for name, entry in _entries(chosen):
@@ -59,13 +51,15 @@ def bundle(store: RunStore, runs: Sequence[Run], out: Path, progress: Progress =
 
 
 def _entries(runs: Sequence[Run]) -> Iterator[tuple[str, Entry]]:
-    count = 0
+    count, budget = 0, Budget()
     for run in runs:
         check.check_own(run)
         for entry in snapshot.entries(run):
-            most = most_bytes(entry.name)
-            if most is not None and entry.size > most:
+            if is_too_large(entry.name, entry.size):
+                most = most_bytes(entry.name)
                 raise RunStateError(_TOO_LARGE.format(path=entry.path, size=entry.size, most=most))
+            if not budget.take(entry.data):
+                raise RunStateError(_TOO_MUCH.format(path=entry.path))
             if (count := count + 1) >= MAX_MEMBERS:
                 raise RunStateError(_TOO_MANY.format(most=MAX_MEMBERS))
             yield f"{run.id}/{entry.name}", entry

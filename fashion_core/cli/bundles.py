@@ -1,4 +1,4 @@
-"""The commands that carry runs off and bring them in: bundle, unbundle."""
+"""The commands that bundle runs into one file, and import them from one: bundle, unbundle."""
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
@@ -14,10 +14,19 @@ from fashion_core.access.gate import from_command_line
 from fashion_core.bundles import unbundle, write
 from fashion_core.bundles.unbundle import Found, Unbundled
 from fashion_core.cli.answer import add_command, answer, as_typed
-from fashion_core.errors import counted
+from fashion_core.errors import RunStateError, counted
 from fashion_core.runs.store import RunStore
 
-_PRESENCE = {"new": "new", "there": "is here already", "other": "DIFFERS from the run of the same id here"}
+_NO_RUN = "There is no run in {root}: set FASHION_RUNS to the store whose runs you want to bundle."
+_PRESENCE = {
+    "new": "new",
+    "there": "is here already",
+    "more": "is here already, with less than the bundle has",
+    "other": "DIFFERS from the run of the same id here",
+}
+_MORE = (
+    "run {run} is here already and stays as it is; the bundle has more of it, {why}: delete it and try again for that"
+)
 
 
 def add_commands(commands: Any) -> None:
@@ -27,7 +36,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("runs", nargs="*", metavar="RUN")
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--all", action="store_true", help="every run of the store")
-    help_text = "bring the runs of a bundle into this store: all that are not here yet, or none"
+    help_text = "import the runs of a bundle into this store: all that are not here yet, or none"
     _add_unbundle(commands, "unbundle", unbundle_file, help_text)
 
 
@@ -46,6 +55,8 @@ def bundle_runs(options: argparse.Namespace, refuse: Callable[[str], Never]) -> 
         refuse("name the runs to bundle, or --all of them")
     store = RunStore()
     runs = store.runs() if options.all else [store.get(run) for run in options.runs]
+    if not runs:
+        raise RunStateError(_NO_RUN.format(root=store.root))
     with _bar_shown() as progress:
         written = write.bundle(store, runs, options.out, progress)
     ids, more = [run.id for run in written.runs], len(written.runs) - len({run.id for run in runs})
@@ -68,8 +79,8 @@ def unbundle_file(options: argparse.Namespace) -> None:
         return
     with _bar_shown() as progress:
         keep = partial(unbundle.unbundle, progress=progress)
-        kept = from_command_line(store).unbundle(options.file, as_typed(options.file.name), keep)
-    answer(options, _document(kept), _kept_lines(store, kept))
+        unbundled = from_command_line(store).unbundle(options.file, as_typed(options.file.name), keep)
+    answer(options, _document(unbundled), _unbundled_lines(store, unbundled))
 
 
 def unbundle_for_server(options: argparse.Namespace) -> None:
@@ -95,13 +106,14 @@ def _preview_lines(found: Sequence[Found]) -> Iterator[str]:
     yield "Nothing was kept: without --preview the new ones are."
 
 
-def _document(kept: Unbundled) -> dict[str, Any]:
-    return {"made": kept.made, "there": kept.there}
+def _document(unbundled: Unbundled) -> dict[str, Any]:
+    return asdict(unbundled)
 
 
-def _kept_lines(store: RunStore, kept: Unbundled) -> Iterator[str]:
-    yield from (f"run {run_id} in {store.at(run_id).path}" for run_id in kept.made)
-    yield from (f"run {run_id} is here already" for run_id in kept.there)
+def _unbundled_lines(store: RunStore, unbundled: Unbundled) -> Iterator[str]:
+    yield from (f"run {run_id} in {store.at(run_id).path}" for run_id in unbundled.made)
+    yield from (f"run {run_id} is here already" for run_id in unbundled.there)
+    yield from (_MORE.format(run=run_id, why=why) for run_id, why in unbundled.more.items())
 
 
 @contextmanager

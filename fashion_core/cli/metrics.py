@@ -58,7 +58,7 @@ def export_metrics(options: argparse.Namespace) -> None:
     named = _readable(store.runs()) if options.all else [store.get(run) for run in options.runs]
     if not named:
         raise ConfigError(_NO_RUN)
-    runs = rows.with_ancestors(store, named)
+    runs = store.with_ancestors(named)
     for one in runs:
         with _damage_said():
             rows.check(one)

@@ -19,6 +19,7 @@ from fashion_core.config import (
     FASHION,
     LONGEST_DATASET_NAME,
     MAX_NAME,
+    MOST_IMAGES,
     PIXEL_MEAN,
     PIXEL_STD,
     SIDE,
@@ -30,7 +31,7 @@ from fashion_core.config import (
     parse_config,
 )
 from fashion_core.data import fashion_mnist
-from fashion_core.errors import ConfigError, DamagedFileError, DataError, DiskError
+from fashion_core.errors import ConfigError, DamagedFileError, DataError, DiskError, is_one_line
 
 FILE: Final = "dataset.json"
 LEAST_SIDE: Final = 8  # pixels: what is left of fewer is nothing, after two poolings
@@ -79,6 +80,12 @@ class Description(BaseModel):
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("two classes have the same name")
         return self
+
+    @property
+    def is_from_elsewhere(self) -> bool:
+        """Whether it may be of a dataset that was added somewhere else, and is shown in lines as it is."""
+        is_text = all(map(is_one_line, (self.label, self.source, *self.classes)))
+        return is_text and max(self.train, self.test) <= MOST_IMAGES and self.name not in BUILT_IN
 
     @property
     def shape(self) -> Shape:

@@ -126,10 +126,12 @@ class Follower:
 
 
 def _parse_rows(lines: Sequence[bytes]) -> list[Row]:
-    """Parse all lines at once, which is faster; if one of them is no row, each by itself."""
+    """Parse all lines at once, which is faster; if one of them is no plain row, each by itself."""
     found: list[Any] = []
-    with suppress(ValueError):
-        found = from_json(b"[" + b",".join(lines) + b"]")
+    joined = b"\n,".join(lines)
+    if _is_object_a_line(joined, len(lines)):
+        with suppress(ValueError):
+            found = from_json(b"[" + joined + b"]")
     if len(found) != len(lines):
         found = []
         for line in lines:
@@ -137,6 +139,14 @@ def _parse_rows(lines: Sequence[bytes]) -> list[Row]:
                 found.append(from_json(line))
     typed = ((row, _KEYS.get(str(row.get("kind")))) for row in found if isinstance(row, dict))
     return [row for row, needed in typed if needed and needed <= row.keys()]
+
+
+def _is_object_a_line(joined: bytes, count: int) -> bool:
+    """Whether each line begins and ends an object and has no other brace: together they are as many objects, or no
+    JSON. Lines that are none by themselves could else be taken for rows that nobody has checked.
+    """
+    is_framed = joined.startswith(b"{") and joined.endswith(b"}") and joined.count(b"}\n,{") == count - 1
+    return is_framed and joined.count(b"{") == joined.count(b"}") == count
 
 
 def rewind(path: Path, epoch: int, batch: int) -> None:

@@ -1,4 +1,4 @@
-"""Processes on this machine: see whether they still run, start one that outlives this one, ask one that has torch."""
+"""Processes on this machine: see whether they still run, start one that outlives this one, ask one."""
 
 import errno
 import json
@@ -165,7 +165,8 @@ def start_detached(command: Sequence[str], log: Path, environment: Mapping[str, 
 
 
 def ask(*command: str | bytes, root: Path | None = None, seconds: float = _ANSWER_SECONDS) -> dict[str, Any]:
-    """Ask a process that imports torch, of the store in ``root``; ``bytes`` are UTF-8 whatever the encoding here.
+    """Ask a process of its own, which may import torch, of the store in ``root``; ``bytes`` are UTF-8 whatever the
+    encoding here.
 
     Raises ``WorkerError``.
     """
@@ -175,16 +176,16 @@ def ask(*command: str | bytes, root: Path | None = None, seconds: float = _ANSWE
         with start_errors():
             answer = subprocess.run(whole_command, env=variables, capture_output=True, timeout=seconds)
     except subprocess.TimeoutExpired as error:
-        raise WorkerError(f"there was no answer from a process with torch within {seconds:g} s: try again.") from error
+        raise WorkerError(f"there was no answer from a process of its own within {seconds:g} s: try again.") from error
     said = answer.stderr.decode(errors="replace").strip()
     last_line = said.rpartition("\n")[2]  # libraries may have warned before it
     if answer.returncode == 1 and last_line.startswith(_PROBLEM):
         raise WorkerError(last_line.removeprefix(_PROBLEM))
     if answer.returncode or not answer.stdout.strip():  # what it runs may have ended it in any way
         told = last_line[-500:] or f"exit status {answer.returncode}"
-        raise WorkerError(f"The process that has torch ended without an answer: {told}")
+        raise WorkerError(f"The process that was asked ended without an answer: {told}")
     try:
         value: dict[str, Any] = json.loads(answer.stdout)
     except ValueError as error:
-        raise WorkerError("The process that has torch gave no answer that can be read: try again.") from error
+        raise WorkerError("The process that was asked gave no answer that can be read: try again.") from error
     return value

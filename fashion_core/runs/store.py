@@ -223,6 +223,14 @@ class RunStore:
             run = self.at(parent.run)
         return list(found.values())
 
+    def with_ancestors(self, runs: Sequence[Run]) -> list[Run]:
+        """These runs and all that they go back to, each once, parents before those resumed from them."""
+        found: dict[str, Run] = {}
+        for run in runs:
+            above = (self.at(parent.run) for parent in reversed(self.ancestors(run)))
+            found |= {one.id: one for one in (*above, run) if one.id not in found}
+        return list(found.values())
+
     def descendants(self, run: Run) -> list[Run]:
         """The runs that were resumed from this run, then those resumed from them; damaged records are passed over."""
         self.index.refresh(whole=True, statuses=True)

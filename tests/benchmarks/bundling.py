@@ -1,4 +1,4 @@
-"""Carry off 50 runs of 20 checkpoints, 2.7 GB, beside `zip -0`, and bring them in beside `unzip`; with peak memory.
+"""Bundle 50 runs of 20 checkpoints, 2.7 GB, beside `zip -0`, and unbundle them beside `unzip`; with peak memory.
 
 Each as a command of its own. Bundles are durable and hashed, so there is a zip that is synced and hashed as well.
 """

@@ -1,4 +1,4 @@
-"""A run goes from one dashboard to another in a real browser: bundled, downloaded, brought into an empty store."""
+"""A run goes from one dashboard to another in a real browser: bundled, downloaded, imported into an empty store."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.mark.timeout(120)
-def test_bundle_is_downloaded_here_and_brought_in_there(
+def test_bundle_is_downloaded_here_and_imported_there(
     store: RunStore, server: Server, page: Page, tmp_path: Path
 ) -> None:
     first = small_run(store, name="the first")
@@ -32,13 +32,13 @@ def test_bundle_is_downloaded_here_and_brought_in_there(
     other.mkdir()
     with serving(other, FASHION_RUNS=str(other / "runs")) as there:
         open_page(page, there.url)
-        page.get_by_text("Bring in runs from a bundle").click()
+        page.get_by_text("Import runs from a bundle").click()
         page.locator("input[type=file]").set_input_files(path)
-        keep = page.get_by_role("button", name="Bring in 2 runs")
+        keep = page.get_by_role("button", name="Import 2 runs")
         expect(keep).to_be_enabled()
         expect_settled(page)
         assert not (other / "runs" / first.id).exists()
         keep.click()
-        expect(page.get_by_text("Brought in 2 runs.")).to_be_visible()
+        expect(page.get_by_text("Imported 2 runs.")).to_be_visible()
         expect(page.get_by_role("heading", name="All runs")).to_be_visible()
     assert set(RunStore(other / "runs").ids()) == {first.id, second.id}

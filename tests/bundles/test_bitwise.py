@@ -1,4 +1,4 @@
-"""A run that was carried off goes on, and is resumed, as it would have been where it came from."""
+"""A run that was unbundled elsewhere goes on, and is resumed, as it would have been where it came from."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tests.support.runs import FEW, After, new_run, resume, set_finished, set_st
 
 
 @pytest.mark.slow
-def test_carried_run_ends_bit_for_bit_and_so_does_one_resumed_from_it(store: RunStore, tmp_path: Path) -> None:
+def test_unbundled_run_ends_bit_for_bit_and_so_does_one_resumed_from_it(store: RunStore, tmp_path: Path) -> None:
     run, other = new_run(store, epochs=3, optimizer="adam"), RunStore(tmp_path / "other")
     train(run, After(12), FEW)
     set_state(run, "stopped")

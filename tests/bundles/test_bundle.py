@@ -13,7 +13,7 @@ from fashion_core.runs import metrics
 from fashion_core.runs.schema import Drill, Job, Labels
 from fashion_core.runs.store import RunStore
 from tests.support.bundles import bundled, manifest_of, members_of, small_run
-from tests.support.files import files_below, flip_a_bit
+from tests.support.files import files_below, flip_a_bit, small_disk
 from tests.support.runs import ELSEWHERE, batch_row, epoch_row, new_run, set_state, set_worker
 
 
@@ -110,13 +110,19 @@ def test_damaged_checkpoint_is_named_and_no_file_is_left(store: RunStore, tmp_pa
 
 def test_what_no_store_would_take_is_told_before_anything_is_written(store: RunStore, tmp_path: Path) -> None:
     """A bundle that could not be read would be found out once the runs are gone."""
-    copied, edited, large = (small_run(store) for _ in range(3))
+    copied, edited, named, tagged, large = (small_run(store) for _ in range(5))
     copied.write_record(copied.record.model_copy(update={"id": large.id}))
     with pytest.raises(DamagedFileError, match=r"run\.json is damaged: .* is that of another run"):
         write.bundle(store, [copied], tmp_path / "out.zip")
     metrics.append_row(edited.metrics_path, {**epoch_row(1), "loss": "low"})
     with pytest.raises(DamagedFileError, match=r"metrics\.jsonl is damaged: .* a row that no run writes"):
         write.bundle(store, [edited], tmp_path / "out.zip")
+    named.write_labels(Labels(name="two\nlines"))
+    with pytest.raises(DamagedFileError, match=r"labels\.json is damaged: the name of run .* one line of at most 80"):
+        write.bundle(store, [named], tmp_path / "out.zip")
+    tagged.write_labels(Labels(name="tagged", tags=("x",) * 20_000))
+    with pytest.raises(RunStateError, match=r"labels\.json, these runs have more in their records than a bundle takes"):
+        write.bundle(store, [tagged], tmp_path / "out.zip")
     large.write_labels(Labels(name="large", notes="x" * MAX_RECORD_BYTES))
     with pytest.raises(RunStateError, match=r"labels\.json has 1,048,\d+ bytes; a bundle takes at most 1,048,576"):
         write.bundle(store, [large], tmp_path / "out.zip")
@@ -139,10 +145,19 @@ def test_file_that_somebody_makes_meanwhile_stays(store: RunStore, tmp_path: Pat
     assert out.read_text() == "theirs"
 
 
-def test_full_disk_is_one_sentence_about_the_bundle(store: RunStore, tmp_path: Path) -> None:
+def test_missing_folder_is_one_sentence_about_the_bundle(store: RunStore, tmp_path: Path) -> None:
     run = small_run(store)
-    with pytest.raises(DiskError, match=str(tmp_path / "none" / "out.zip")):
+    with pytest.raises(DiskError, match=rf"{tmp_path / 'none' / 'out.zip'} can't be used: it or its folder does not"):
         write.bundle(store, [run], tmp_path / "none" / "out.zip")
+
+
+def test_full_disk_is_one_sentence_about_the_bundle_and_leaves_nothing(store: RunStore, tmp_path: Path) -> None:
+    run = small_run(store)
+    run.log_path.write_bytes(bytes(100_000))
+    with small_disk(tmp_path / "small", 60) as folder:
+        with pytest.raises(DiskError, match=rf"{folder / 'out.zip'} can't be used: the disk is full"):
+            write.bundle(store, [run], folder / "out.zip")
+        assert list(folder.iterdir()) == []
 
 
 def test_link_in_a_run_folder_is_not_followed(store: RunStore, tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def test_hostile_bundles_are_refused_in_one_sentence_and_leave_nothing(
             sentence = str(error)
         else:
             pytest.fail(f"{name} was taken")
+        assert re.search(hostile.FAMILIES[family], sentence), (name, sentence)
         assert time.monotonic() - began < SECONDS, name
         assert re.fullmatch(r"[A-Z].{20,450}\.", sentence), (name, sentence)
         assert [one.name for one in store.root.iterdir()] in ([], [".queue.lock"]), name

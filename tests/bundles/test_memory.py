@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fashion_core.bundles.layout import MAX_TEXT_BYTES
+from fashion_core.bundles.layout import MAX_ALL_BYTES, MAX_ALL_VALUES, MAX_TEXT_BYTES, MAX_VALUES, Budget
 from fashion_core.runs.store import RunStore
 from tests.support.bundles import small_run
 from tests.support.processes import python
@@ -21,6 +21,19 @@ write.bundle(store, store.runs(), path)
 assert unbundle.unbundle(other, path).made
 print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 """
+
+
+@pytest.mark.parametrize(
+    ("record", "most"), [(b"," * MAX_VALUES, MAX_ALL_VALUES // MAX_VALUES), (b" " * (1 << 20), MAX_ALL_BYTES >> 20)]
+)
+def test_records_of_one_bundle_share_what_they_may_hold(record: bytes, most: int) -> None:
+    budget = Budget()
+    assert all(budget.take(record) for _ in range(most))
+    assert not budget.take(record)
+
+
+def test_record_of_too_many_values_is_none() -> None:
+    assert not Budget().take(b"[{}" * MAX_VALUES)
 
 
 @pytest.mark.slow

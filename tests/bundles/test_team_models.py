@@ -1,4 +1,4 @@
-"""Runs of a team's own model: carried to a store that knows its module, and to one that does not."""
+"""Runs of a team's own model: unbundled in a store that knows its module, and in one that does not."""
 
 from pathlib import Path
 

@@ -11,12 +11,14 @@ from fashion_core.access.gate import Actions
 from fashion_core.access.roles import Actor
 from fashion_core.bundles import check, unbundle
 from fashion_core.errors import DiskError, NotAllowedError, RefusedFileError, RunStateError
+from fashion_core.formats.import_file import import_file
 from fashion_core.runs import queue, tables
 from fashion_core.runs.run import Run
-from fashion_core.runs.schema import Labels
+from fashion_core.runs.schema import Labels, Parent
 from fashion_core.runs.store import LEFTOVER_SECONDS, RunStore
 from fashion_core.runs.verify import verify
-from tests.support.bundles import bundled, members_of, small_run, tiny_file
+from tests.hostile.bundles import changed_model
+from tests.support.bundles import bundled, members_of, remade, small_run, tiny_file
 from tests.support.files import files_below, small_disk
 from tests.support.runs import new_run, save_file, set_running, set_state
 
@@ -81,7 +83,40 @@ def test_run_that_went_on_here_has_all_that_the_bundle_has_of_it(store: RunStore
     assert unbundle.unbundle(other, path).there == (run.id,)
 
 
-@pytest.mark.parametrize("change", ["another checkpoint", "one less", "other settings", "a damaged record"])
+def test_run_that_went_on_there_is_told_to_have_more_and_the_others_are_kept(store: RunStore, other: RunStore) -> None:
+    """What is here is never replaced, so that whoever merges knows what is in the bundle alone."""
+    run, beside = small_run(store), small_run(store)
+    unbundle.unbundle(other, bundled(store, run))
+    here = other.at(run.id)
+    here.remove_saved(here.checkpoint_path(1))
+    before, path = files_below(here.path), bundled(store, run, beside)
+    assert {one.id: one.presence for one in unbundle.preview(other, path)} == {run.id: "more", beside.id: "new"}
+    kept = unbundle.unbundle(other, path)
+    assert (kept.made, kept.there, kept.more) == ((beside.id,), (), {run.id: "such as its model_save/1"})
+    assert files_below(here.path) == before
+
+
+@pytest.mark.parametrize("went_on", ["here", "there"])
+def test_position_inside_an_epoch_is_where_its_run_was_then(store: RunStore, other: RunStore, went_on: str) -> None:
+    run = small_run(store)
+    for name, minute in (("first", 1), ("second", 2)):
+        save_file(run, run.partial_path, content=tiny_file(minute))
+        info = run.file_info(run.partial_path)
+        assert info
+        told = {"format": "partial", "epoch": 2, "created": info.created.replace(minute=minute)}
+        run.write_info(run.partial_path, info.model_copy(update=told))
+        bundled(store, run).rename(other.root.with_suffix(f".{name}"))
+    paths = [other.root.with_suffix(f".{name}") for name in ("first", "second")]
+    before, after = paths if went_on == "there" else paths[::-1]
+    unbundle.unbundle(other, before)
+    (found,) = unbundle.preview(other, after)
+    assert found.presence == {"there": "more", "here": "there"}[went_on]
+
+
+CHANGES = ("another checkpoint", "another loss of a file", "another loss", "other settings", "a damaged record")
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_run_of_the_same_id_with_other_content_is_told_and_nothing_is_kept(
     store: RunStore, other: RunStore, change: str
 ) -> None:
@@ -91,8 +126,13 @@ def test_run_of_the_same_id_with_other_content_is_told_and_nothing_is_kept(
     here = other.at(run.id)
     if change == "another checkpoint":
         save_file(here, here.checkpoint_path(1), content=tiny_file(7))
-    elif change == "one less":
-        here.remove_saved(here.checkpoint_path(1))
+    elif change == "another loss of a file":
+        info = here.file_info(here.checkpoint_path(1))
+        assert info
+        here.write_info(here.checkpoint_path(1), info.model_copy(update={"loss": 0.001}))
+    elif change == "another loss":
+        text = here.metrics_path.read_text()
+        here.metrics_path.write_text(text.replace('"loss": 1.0', '"loss": 0.001', 1))
     elif change == "other settings":
         config = here.record.config.model_copy(update={"seed": 7})
         here.write_record(here.record.model_copy(update={"config": config}))
@@ -122,6 +162,32 @@ def test_run_whose_parent_was_gone_comes_without_it(store: RunStore, other: RunS
     store.delete(first, force=True)
     assert unbundle.unbundle(other, bundled(store, second)).made == (second.id,)
     assert other.ancestors(other.at(second.id)) == []
+
+
+def test_runs_of_several_bundles_never_stand_in_a_circle(store: RunStore, other: RunStore, tmp_path: Path) -> None:
+    """The first goes back to a run that is gone, and the last to the first: no way up would have an end."""
+    runs, paths = [small_run(store) for _ in range(3)], list[Path]()
+    for run, above in zip(runs, [*runs[1:], runs[0]], strict=True):
+        path, record = bundled(store, run), run.record.model_copy(update={"parent": Parent(run=above.id, epoch=0)})
+        changed = {f"{run.id}/run.json": record.model_dump_json().encode(), f"{run.id}/metrics.jsonl": b""}
+        paths.append(tmp_path / run.id)
+        paths[-1].write_bytes(remade(path, changed, gone=[above.id]))
+    for run, path in zip(runs[:2], paths[:2], strict=True):
+        assert unbundle.unbundle(other, path).made == (run.id,)
+    with pytest.raises(RefusedFileError, match=f"run {runs[2].id} in it would go back to itself"):
+        unbundle.unbundle(other, paths[2])
+
+
+def test_import_comes_with_the_file_that_it_was_and_its_whole_model_with_it(
+    store: RunStore, other: RunStore, tmp_path: Path
+) -> None:
+    (tmp_path / "theirs.pth").write_bytes(changed_model())
+    run = import_file(store, tmp_path / "theirs.pth", "theirs.pth", {"dataset": "synthetic"})
+    assert f"{run.id}/{run.name_of(run.original_path)}" in members_of(path := bundled(store, run))
+    assert unbundle.unbundle(other, path).made == (run.id,)
+    here = other.at(run.id)
+    assert unlike(run, here) <= {"status.json"}
+    assert (here.state(), here.record.source) == ("imported", run.record.source)
 
 
 def test_run_that_was_training_is_stopped_there_and_takes_no_slot(store: RunStore, other: RunStore) -> None:
@@ -209,7 +275,7 @@ def test_what_a_killed_unbundle_left_goes_once_it_is_old(store: RunStore) -> Non
     assert not folder.exists()
 
 
-def test_viewers_may_not_bring_runs_in_and_the_audit_has_a_line_for_each_run(store: RunStore, other: RunStore) -> None:
+def test_viewers_may_not_import_runs_and_the_audit_has_a_line_for_each_run(store: RunStore, other: RunStore) -> None:
     first = small_run(store)
     second = small_run(store, first)
     path = bundled(store, second)
@@ -221,6 +287,12 @@ def test_viewers_may_not_bring_runs_in_and_the_audit_has_a_line_for_each_run(sto
     lines = [(one.who, one.what, one.run, one.outcome) for one in audit.read(other.root)]
     done = ("anna", "unbundle", None, "done"), *(("anna", "unbundle", run.id, "done") for run in (first, second))
     assert sorted(lines, key=str) == sorted([("bert", "unbundle", None, "refused"), *done], key=str)
+
+
+def test_named_pipe_is_refused_at_once(other: RunStore, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RefusedFileError, match="it is no regular file"):
+        unbundle.preview(other, tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04", tiny_file()], ids=["empty", "text", "cut", "model"])

@@ -1,6 +1,5 @@
 """The commands bundle and unbundle: what they print, what they note, and how they refuse."""
 
-import json
 import zipfile
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def test_both_are_one_json_document(
     assert sorted(found["runs"]) == sorted(run.id for run in runs)
     monkeypatch.setenv("FASHION_RUNS", str(elsewhere.root))
     assert {one["presence"] for one in answered(capsys, "unbundle", out, "--preview")["runs"]} == {"new"}
-    assert answered(capsys, "unbundle", out) == {"made": found["runs"], "there": []}
+    assert answered(capsys, "unbundle", out) == {"made": found["runs"], "there": [], "more": {}}
 
 
 def test_what_can_not_be_kept_is_one_line(
@@ -64,11 +63,31 @@ def test_what_can_not_be_kept_is_one_line(
     save_file(run, run.checkpoint_path(0), content=tiny_file(8))
     assert "its model_save/0 is another one here" in refused(capsys, "unbundle", str(out))
     monkeypatch.setenv("FASHION_RUNS", str(elsewhere.root))
-    assert "there is no such" not in refused(capsys, "unbundle", str(tmp_path / "none.zip"))
+    assert "none.zip can't be used: it or its folder does not exist" in refused(
+        capsys, "unbundle", str(tmp_path / "none.zip")
+    )
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("notes.txt", "hello")
     assert refused(capsys, "unbundle", str(tmp_path / "other.zip")).startswith("The file is refused: it is no bundle")
-    assert not elsewhere.root.exists() or json.dumps(elsewhere.ids()) == "[]"
+    assert not elsewhere.root.exists()
+
+
+def test_all_of_an_empty_store_is_one_line(capsys: Capture, store: RunStore, tmp_path: Path) -> None:
+    sentence = f"There is no run in {store.root}: set FASHION_RUNS to the store whose runs you want to bundle."
+    assert refused(capsys, "bundle", "--all", str(tmp_path / "out.zip")) == sentence
+
+
+def test_run_of_which_the_bundle_has_more_is_told(capsys: Capture, store: RunStore) -> None:
+    run = small_run(store)
+    out = bundled(store, run)
+    run.remove_saved(run.checkpoint_path(1))
+    assert (
+        "small: is here already, with less than the bundle has (such as its model_save/1)"
+        in printed(capsys, "unbundle", out, "--preview")[0]
+    )
+    assert printed(capsys, "unbundle", out)[0].startswith(
+        f"run {run.id} is here already and stays as it is; the bundle has more of it, such as its model_save/1: "
+    )
 
 
 @pytest.mark.parametrize("given", [["out.zip"], ["--all", "20260101", "out.zip"]])

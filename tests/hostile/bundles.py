@@ -13,7 +13,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from fashion_core.bundles.layout import MANIFEST
+from fashion_core.data.description import BUILT_IN
+from fashion_core.models import build_model
 from tests.hostile import archives, gadgets
 from tests.hostile.building import Case
 from tests.support.bundles import LINK, Part, archive, described, manifest_of, members_of, remade
@@ -151,9 +155,26 @@ def bombs(good: Good) -> Iterator[Case]:
     yield "a manifest of nothing but lists", lambda: archive(good.parts, b"[" * 5000)
     yield "a manifest of empty members", lambda: good.with_manifest(members=[{}] * 1500)
     yield "a record of 2 MB", lambda: remade(good.path, {f"{good.first}/labels.json": b" " * (2 << 20)})
+    yield "ten records of reasons", lambda: _reasons(good, 10)
     yield "a record of nothing but errors", lambda: good.edited("labels.json", _set("tags", to=[1] * 100_000))
     yield "60,000 members", partial(_many, 60_000)
     yield "bzip2", lambda: _changed(good, Part(log, b"x", compression=zipfile.ZIP_BZIP2))
+
+
+def _reasons(good: Good, count: int) -> bytes:
+    """Of a megabyte each, which would take sixty once it is read."""
+    record, parts = json.loads(members_of(good.path)[f"{good.first}/run.json"]), list[Part]()
+    ids = [f"20260101-000000-{number:03d}-0000" for number in range(count)]
+    reasons = [{"id": ""}] * 80_000
+    for one in ids:
+        record |= {
+            "id": one,
+            "resumption": {"parent_name": "x", "changes": {}, "verdict": "exact", "reasons": reasons},
+        }
+        parts.append(Part(f"{one}/run.json", json.dumps(record).encode()))
+        for name in ("labels.json", "status.json"):
+            parts.append(Part(f"{one}/{name}", members_of(good.path)[f"{good.first}/{name}"]))
+    return archive(parts, {**manifest_of(good.path), "runs": ids, "members": described(parts)})
 
 
 def _many(count: int) -> bytes:
@@ -173,7 +194,7 @@ def manifests(good: Good) -> Iterator[Case]:
         "version": (0, 2, "1", None),
         "created": ("yesterday", "2026-01-01T00:00:00", None),
         "runs": ((), [good.first], [good.first, good.first, good.second], [good.second, good.first], ["../evil"], None),
-        "gone": (["../evil"], [1], "x"),
+        "gone": (["../evil"], [1], "x", [good.first]),
         "members": (members[::-1], members[1:], [*members, members[0]], {}, None),
         "more": (1,),
     }
@@ -199,7 +220,16 @@ def identities(good: Good) -> Iterator[Case]:
     for name in ("../evil", "/etc", "２０２６0101-000000-000-0000", good.first):
         yield f"twin of {name!r}", partial(good.edited, "run.json", _set("twin_of", to=name))
     yield "its own parent", lambda: good.edited("run.json", _set("parent", to={"run": good.first, "epoch": 0}))
-    yield "its child's child", lambda: good.edited("run.json", _set("parent", to={"run": good.second, "epoch": 0}))
+    to_second = {"run": good.second, "epoch": 0}
+    yield "its child's child", lambda: good.edited("run.json", _set("parent", to=to_second))
+    yield "its child's child, which is gone", lambda: _circle(good)
+
+
+def _circle(good: Good) -> bytes:
+    record = json.loads(members_of(good.path)[f"{good.first}/run.json"])
+    record["parent"] = {"run": good.second, "epoch": 0}
+    changed = {f"{good.first}/run.json": json.dumps(record).encode(), f"{good.first}/metrics.jsonl": b""}
+    return remade(good.path, changed, gone=[good.second])
 
 
 def records(good: Good) -> Iterator[Case]:
@@ -223,7 +253,43 @@ def records(good: Good) -> Iterator[Case]:
     yield "a time long ago", lambda: good.edited("run.json", _set("created", to="0001-01-01T00:00:00Z"))
     yield "an info of other bytes", lambda: good.edited("model_save/0.json", _set("bytes", to=1))
     yield "an info of another file", lambda: good.edited("model_save/0.json", _set("sha256", to="0" * 64))
-    yield "weights that say they are a model", lambda: good.edited("model_weights.pth.json", _set("format", to="model"))
+    yield (
+        "weights that say they are a model",
+        lambda: good.edited("model_weights.pth.json", _set("format", to="model")),
+    )
+
+
+def texts(good: Good) -> Iterator[Case]:
+    """What lists, forms and cards would show, and what no part of this app writes there."""
+    for name in ("x\n" * 400_000, "x" * 81, "two\nlines", "\u202eleft", "a\x07bell"):
+        yield f"name {name[:12]!r}", partial(good.edited, "labels.json", _set("name", to=name))
+        tag = name if len(name) > 1000 or not name.isprintable() else name * 20
+        yield f"tag {name[:12]!r}", partial(good.edited, "labels.json", _set("tags", to=[tag]))
+    place = {"group": "0123abcd", "index": 0, "seeds": 3}
+    for wrong in ({"index": -5}, {"index": 3}, {"seeds": 10**9}, {"group": "g\n"}, {"group": "g" * 2000}):
+        yield f"seeds {wrong}"[:40], partial(good.edited, "run.json", _set("repeat", to={**place, **wrong}))
+    yield "imported from nowhere", partial(good.edited, "status.json", _set("state", to="imported"))
+    resumption: dict[str, Any] = {"parent_name": "p", "changes": {}, "verdict": "exact", "reasons": []}
+    changes = {f"{number}": {"before": 0, "after": 1} for number in range(300)}
+    much: tuple[dict[str, Any], ...]
+    much = ({"reasons": [{"id": ""}] * 1000}, {"changes": changes}, {"parent_name": "p" * 2000})
+    for more in much:
+        yield f"resumption {more}"[:40], partial(good.edited, "run.json", _set("resumption", to={**resumption, **more}))
+    added = BUILT_IN["synthetic"].model_dump(mode="json") | {"name": "added"}
+    for said in ({"label": "a\nb"}, {"source": "a\x1b[31m"}, {"classes": ["a", "b\nc"]}, {"train": 10**12}):
+        yield f"dataset {said}", partial(good.edited, "run.json", _described({**added, **said}))
+    yield (
+        "another dataset of a name of ours",
+        partial(good.edited, "run.json", _set("described", to={**added, "name": "synthetic"})),
+    )
+
+
+def _described(dataset: Mapping[str, Any]) -> Callable[[dict[str, Any]], None]:
+    def edit(record: dict[str, Any]) -> None:
+        record["config"] |= {"dataset": dataset["name"], "train_images": 100}
+        record["described"] = dataset
+
+    return edit
 
 
 def rows(good: Good) -> Iterator[Case]:
@@ -234,6 +300,9 @@ def rows(good: Good) -> Iterator[Case]:
         "epoch": ("0", -1, 99, 10**400, None, 0.5),
         "losses": ("x", [[]], [None], 1),
         "batch": ("x", -1, 2**70),
+        "time": (1e300, -1.0, float("nan")),
+        "images_per_second": (float("nan"), -1.0),
+        "seconds": (float("inf"), -1.0),
     }
     wrong |= {"loss": ([], "x", {}), "accuracy": ("x", []), "kind": ([], 1, None)}
     for row in (batch, epoch):
@@ -244,12 +313,27 @@ def rows(good: Good) -> Iterator[Case]:
     yield "a line of 2 MB", lambda: _with_rows(good, {**batch, "losses": [1.0] * 500_000})
     yield "a list", lambda: _with_rows(good, [])
     yield "a number", lambda: _with_rows(good, 1)
+    yield "more losses than batches", lambda: _with_rows(good, {**batch, "losses": [1.0] * 500})
+    for name, text in split_rows(epoch):
+        yield name, partial(_with_metrics, good, text)
+
+
+def split_rows(epoch: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """Lines that are no rows by themselves, and are as many rows as lines once commas stand between them."""
+    evil = json.dumps({**epoch, "loss": "EVIL", "epoch": 10**30}).encode()
+    head, tail = evil.split(b", ", 1)
+    yield "two rows in a line, and one in two", evil + b"," + evil + b"\n" + head + b"\n" + tail + b"\n"
+    yield "a row in two lines that are framed", evil + b"," + evil + b'\n{"a": [{}\n{}], ' + evil[1:] + b"\n"
+    yield "no JSON", b"evil\n" + json.dumps(epoch).encode() + b"\n"
+    yield "an empty line", b"\n" + json.dumps(epoch).encode() + b"\n"
 
 
 def _with_rows(good: Good, *rows: Any) -> bytes:
-    return remade(
-        good.path, {f"{good.first}/metrics.jsonl": b"".join(json.dumps(row).encode() + b"\n" for row in rows)}
-    )
+    return _with_metrics(good, b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+
+
+def _with_metrics(good: Good, text: bytes) -> bytes:
+    return remade(good.path, {f"{good.first}/metrics.jsonl": text})
 
 
 def models(good: Good) -> Iterator[Case]:
@@ -271,4 +355,41 @@ def _as_checkpoint(good: Good, make: Callable[[], bytes]) -> bytes:
     return remade(good.path, changed)
 
 
-FAMILIES = (paths, links, doubled, digests, absent, ends, bombs, manifests, identities, records, rows, models)
+def layers(good: Good) -> Iterator[Case]:
+    """Whole models of this app, whose layers say more or something else than what ``torch.save`` writes of them."""
+    wrong: dict[str, Callable[[Any], object]] = {
+        "a number of another size": lambda model: setattr(model.linear_relu_stack[0], "in_features", 5),
+        "a method of its own": lambda model: setattr(model, "forward", "evil"),
+        "a hook": lambda model: model._forward_hooks.update({0: "evil"}),
+    }
+    for name, change in wrong.items():
+        yield name, partial(_as_checkpoint, good, partial(changed_model, change))
+
+
+def changed_model(change: Callable[[Any], object] = lambda model: None) -> bytes:
+    model, buffer = build_model("mlp", 1), io.BytesIO()
+    change(model)
+    torch.save(model, buffer)
+    return buffer.getvalue()
+
+
+_NOT_OURS = "its zip archive is not one that `bundle` has written|is damaged or not of the kind|no bundle of runs"
+_RUN = "its (parent|end)|goes back to what is no other run|is that of another run|resumed from .* not before it"
+FAMILIES: dict[Callable[[Good], Iterator[Case]], str] = {
+    paths: rf"which belongs to no run in it|lacks the file that belongs to it|Name should have at most 100|{_NOT_OURS}",
+    links: "is a symbolic link",
+    doubled: "two members of the same name",
+    digests: "not of the size that its manifest says|its SHA-256 differs|not the file that its record describes",
+    absent: "not those that its manifest names|lacks the file that belongs to it|of run .* is not in it",
+    ends: rf"other data before its zip archive|is cut off|checksum of its member|{_NOT_OURS}",
+    bombs: rf"more than runs have to say|at most .* are allowed|more than any bundle needs|compressed|is missing|"
+    rf"it is not what this app writes|{_NOT_OURS}",
+    manifests: rf"manifest|belongs to no run in it|not before it|is not in it|{_NOT_OURS}",
+    identities: rf"{_RUN}|calls a run gone that is in it",
+    records: "record|status|under way|can't be used|not the file|not of the kind|the loss or the accuracy",
+    texts: "the name|a tag|the place|the dataset|more than a run has to say|claims to be imported|at most .* allowed",
+    rows: "a row that no run writes|hold an epoch twice",
+    models: "is no model that can be read",
+    layers: "is no model that can be read",
+}
+"""Each with the words that one of its refusals has."""

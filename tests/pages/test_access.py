@@ -104,12 +104,12 @@ def test_viewer_sees_runs_and_can_press_nothing_that_changes_them_and_bring_no_f
     assert not app.get("file_uploader")
 
 
-def test_viewer_carries_runs_off_and_brings_none_in(store: RunStore) -> None:
+def test_viewer_bundles_runs_and_imports_none(store: RunStore) -> None:
     run = small_run(store)
     app = open_as(login(BERT), "overview", run=run.id)
     assert press(app, "Bundle…").get("download_button")
     app = open_as(login(BERT), "overview", run=run.id)
-    app.session_state["bring in runs"] = True  # its expander is open
+    app.session_state["import runs"] = True  # its expander is open
     app.run()
     assert "only operators" in app.info[0].value
     assert not app.get("file_uploader")

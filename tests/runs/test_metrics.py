@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fashion_core.errors import DamagedFileError, DiskError
 from fashion_core.runs import metrics
+from tests.hostile.bundles import split_rows
 from tests.support.files import small_disk
 from tests.support.runs import batch_row, epoch_row
 
@@ -69,6 +70,17 @@ def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(DiskError, match="the disk is full"):
             metrics.append_row(path, batch_row(0, 9999, [0.123456] * 10_000))
         assert metrics.read_rows(path) == []
+
+
+@pytest.mark.parametrize(("name", "text"), [*split_rows(epoch_row(7))])
+def test_lines_that_are_no_rows_by_themselves_are_none_together(path: Path, name: str, text: bytes) -> None:
+    append_epochs(path, 0)
+    with path.open("ab") as file:
+        file.write(text)
+    whole = [epoch_row(0), *([epoch_row(7)] if name in ("no JSON", "an empty line") else [])]
+    assert metrics.read_rows(path) == metrics.read_epochs(path) == whole
+    with pytest.raises(DamagedFileError, match=r"rows can't be read and (is|are) skipped"):
+        metrics.check(path, ended=True)
 
 
 def test_rows_without_their_keys_are_passed_over(path: Path) -> None:

@@ -164,9 +164,9 @@ def written(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> str:
 @pytest.mark.parametrize(
     ("code", "told"),
     [
-        ("import os; os._exit(0)", "The process that has torch ended without an answer: exit status 0"),
-        ("import os; os.kill(os.getpid(), 9)", "The process that has torch ended without an answer: exit status -9"),
-        ("raise KeyboardInterrupt", "The process that has torch ended without an answer: fashion_core: interrupted"),
+        ("import os; os._exit(0)", "The process that was asked ended without an answer: exit status 0"),
+        ("import os; os.kill(os.getpid(), 9)", "The process that was asked ended without an answer: exit status -9"),
+        ("raise KeyboardInterrupt", "The process that was asked ended without an answer: fashion_core: interrupted"),
     ],
 )
 def test_module_that_ends_its_process_is_one_sentence(
@@ -180,7 +180,7 @@ def test_module_that_never_ends_is_given_up_after_a_while(tmp_path: Path, monkey
     began = tmp_path / "began"
     name = written(tmp_path, monkeypatch, f"import time\nopen({str(began)!r}, 'w')\nwhile True: time.sleep(1)")
     found = answer(name, FASHION, seconds=9)
-    late = "there was no answer from a process with torch within 9 s: try again."
+    late = "there was no answer from a process of its own within 9 s: try again."
     assert found.problem == f"{name} can't be used: {late}"
     assert began.exists()
 
@@ -244,5 +244,5 @@ def test_process_that_ends_without_an_answer_is_one_sentence(tmp_path: Path, mon
     """Whatever is asked of it: here a model whose building ends it."""
     name = written(tmp_path, monkeypatch, "import os\nMODELS = {'net': lambda: os._exit(0)}")
     monkeypatch.setenv("FASHION_MODELS", name)
-    with pytest.raises(WorkerError, match=r"The process that has torch ended without an answer: exit status 0$"):
+    with pytest.raises(WorkerError, match=r"The process that was asked ended without an answer: exit status 0$"):
         processes.ask("model", "net", "--shape", "1,28,28,10")

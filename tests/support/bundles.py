@@ -98,8 +98,8 @@ def archive(parts: Iterable[Part], manifest: Mapping[str, Any] | bytes) -> bytes
     return buffer.getvalue()
 
 
-def remade(path: Path, changed: Mapping[str, bytes | None]) -> bytes:
-    """The same bundle with these members, or without them where there is None; its manifest is true of it."""
+def remade(path: Path, changed: Mapping[str, bytes | None], **manifest: Any) -> bytes:
+    """The same bundle with these members, or without them where there is None; its manifest is true of them."""
     every = {**members_of(path), **changed}
     parts = [Part(name, data) for name, data in every.items() if data is not None]
-    return archive(parts, {**manifest_of(path), "members": described(parts)})
+    return archive(parts, {**manifest_of(path), "members": described(parts), **manifest})

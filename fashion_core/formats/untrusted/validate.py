@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from fashion_core.config import MOST_IMAGES, Shape, parse_config
-from fashion_core.data.description import BUILT_IN, MOST_CLASSES, Description, describe
+from fashion_core.config import Shape, parse_config
+from fashion_core.data.description import MOST_CLASSES, Description, describe
 from fashion_core.errors import (
     ConfigError,
     DamagedFileError,
@@ -18,7 +18,6 @@ from fashion_core.errors import (
     DiskError,
     RefusedFileError,
     UnfitFileError,
-    is_one_line,
 )
 from fashion_core.formats.shapes import misfit
 from fashion_core.formats.untrusted.blueprints import (
@@ -169,9 +168,7 @@ def described(file: SavedFile) -> Description | None:
         found = Description.model_validate(said)
     except ValidationError:
         return None
-    is_text = all(map(is_one_line, (found.label, found.source, *found.classes)))
-    is_possible = max(found.train, found.test) <= MOST_IMAGES and found.name not in BUILT_IN
-    return found if is_text and is_possible else None
+    return found if found.is_from_elsewhere else None
 
 
 def _may_describe(said: dict[Any, Any]) -> bool:

@@ -81,16 +81,6 @@ CURVES = ("train_loss", "test_loss", "accuracy", "learning_rate", "images_per_se
 _BY_STEP, _BY_STEP_TOO = ("train_loss", "learning_rate"), ("test_loss", "accuracy")  # of a step, and of an epoch
 
 
-def with_ancestors(store: RunStore, runs: Sequence[Run]) -> list[Run]:
-    """The runs and those that they go back to, each once, parents before their children."""
-    found: dict[str, Run] = {}
-    for run in runs:
-        for at in reversed(store.ancestors(run)):
-            found.setdefault(at.run, store.at(at.run))
-        found.setdefault(run.id, run)
-    return list(found.values())
-
-
 def lost_parents(store: RunStore, runs: Sequence[Run]) -> dict[str, str]:
     """By run, the parent that is no longer here: its steps are counted as if they had been of this run's batch size."""
     parents = ((run.id, run.record.parent) for run in runs)

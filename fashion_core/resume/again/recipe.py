@@ -49,9 +49,8 @@ def _images(record: RunRecord) -> Iterator[str]:
 
 
 def _commands(store: RunStore, run: Run) -> Iterator[str]:
-    above = [store.at(at.run) for at in reversed(store.ancestors(run))]
     before: RunRecord | None = None
-    for one in (*above, run):
+    for one in store.with_ancestors([run]):
         record = one.record
         if record.parent and not before:
             yield texts.GONE_COMMAND.format(run=printable(record.parent.run))

@@ -1,1 +1,1 @@
-"""Runs that leave in one file, and runs that come in one."""
+"""Runs bundled into one file, and imported from one."""

@@ -10,7 +10,7 @@ from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Labels
 from fashion_core.runs.store import RunStore
 from fashion_core.ui import address, common, login, run_status
-from fashion_core.ui.bundles import carry_off
+from fashion_core.ui.bundles import bundle
 from fashion_core.ui.checkpoints import housekeeping
 from fashion_core.ui.overview import side_by_side, texts
 
@@ -46,7 +46,7 @@ def _show_one(store: RunStore, run: Run) -> None:
         with st.container(horizontal=True):
             address.link("train.py", texts.OPEN, ":material/open_in_new:", {"run": run.id})
             run_status.run_links(run)
-            carry_off.show_button(store, [run])
+            bundle.show_button(store, [run])
             if login.button(texts.DELETE, icon=":material/delete:"):
                 housekeeping.confirm_delete(store, [run])
 
@@ -58,7 +58,7 @@ def _show_several(store: RunStore, runs: Sequence[Run], rows: pd.DataFrame) -> N
             st.space("stretch")
             if login.button(texts.TAG, icon=":material/label:"):
                 common.dialog(texts.TAG_RUNS)(ask_tags)(store, runs, sorted(set(rows["tags"].explode().dropna())))
-            carry_off.show_button(store, runs)
+            bundle.show_button(store, runs)
             if login.button(texts.DELETE, icon=":material/delete:"):
                 housekeeping.confirm_delete(store, runs)
             st.button(texts.CHOOSE_NONE, icon=":material/deselect:", on_click=lambda: address.go(run=None, show=None))

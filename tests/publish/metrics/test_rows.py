@@ -95,7 +95,7 @@ def test_checking_the_rows_of_a_long_run_takes_memory_for_a_piece_of_them(store:
 
 
 def test_ancestors_come_first_and_once(family: Family) -> None:
-    found = rows.with_ancestors(family.store, [family.child, family.parent, family.child])
+    found = family.store.with_ancestors([family.child, family.parent, family.child])
     assert [run.id for run in found] == [family.parent.id, family.child.id]
 
 
@@ -110,7 +110,7 @@ def test_run_whose_parent_is_gone_is_told_and_counts_as_if_that_had_had_its_batc
 def test_runs_that_name_each_other_as_parents_end(store: RunStore) -> None:
     run = new_run(store)
     run.write_record(run.record.model_copy(update={"parent": Parent(run=run.id, epoch=0)}))
-    assert rows.with_ancestors(store, [run]) == [run]
+    assert store.with_ancestors([run]) == [run]
 
 
 def test_tests_stand_over_steps_and_over_epochs(family: Family) -> None:

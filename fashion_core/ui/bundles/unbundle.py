@@ -1,4 +1,4 @@
-"""Bring in the runs of a bundle: choose it, look at what is in it, then keep all that is new."""
+"""Import the runs of a bundle: choose it, look at what is in it, then import all that is new."""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,11 @@ from fashion_core.ui import common, login
 from fashion_core.ui.bundles import texts
 from fashion_core.ui.server import uploads
 
-_PREVIEWED, _BROUGHT_IN = "previewed bundle", "how many bundles were brought in"
+_PREVIEWED, _IMPORTED = "previewed bundle", "how many bundles were imported"
 
 
 def show(store: RunStore) -> None:
-    expander = st.expander(texts.BRING_IN, on_change="rerun", key="bring in runs")
+    expander = st.expander(texts.IMPORT, on_change="rerun", key="import runs")
     if not expander.open:
         return
     with expander, common.problems_shown():
@@ -27,13 +27,11 @@ def show(store: RunStore) -> None:
         if why := login.actions(store).actor.why:
             st.info(common.plain(why), icon=":material/visibility:")
             return
-        _ask_and_keep(store)
+        _ask_and_import(store)
 
 
-def _ask_and_keep(store: RunStore) -> None:
-    key = (
-        f"bundle {st.session_state.get(_BROUGHT_IN, 0)}"  # another one after each bundle: then the form is empty again
-    )
+def _ask_and_import(store: RunStore) -> None:
+    key = f"bundle {st.session_state.get(_IMPORTED, 0)}"  # another one after each bundle: then the form is empty again
     upload = st.file_uploader(texts.FILE, ".zip", key=key)
     if not upload:
         forget_upload(uploads.kept())
@@ -47,14 +45,14 @@ def _ask_and_keep(store: RunStore) -> None:
     _show(found)
     new = [one for one in found if one.presence == "new"]
     is_refused = not new or any(one.presence == "other" for one in found)
-    label = counted(len(new), texts.BRING_IN_ONE, texts.BRING_IN_MANY)
+    label = counted(len(new), texts.IMPORT_ONE, texts.IMPORT_MANY)
     if login.button(label, type="primary", icon=":material/unarchive:", disabled=is_refused):
-        with st.spinner(texts.KEEPING):
-            kept = login.actions(store).unbundle(path, upload.name)
+        with st.spinner(texts.IMPORTING):
+            done = login.actions(store).unbundle(path, upload.name)
         forget_upload(uploads.kept())
         st.session_state.pop(_PREVIEWED)
-        st.session_state[_BROUGHT_IN] = st.session_state.get(_BROUGHT_IN, 0) + 1
-        common.tell(counted(len(kept.made), texts.BROUGHT_IN_ONE, texts.BROUGHT_IN_MANY))
+        st.session_state[_IMPORTED] = st.session_state.get(_IMPORTED, 0) + 1
+        common.tell(counted(len(done.made), texts.IMPORTED_ONE, texts.IMPORTED_MANY))
         st.rerun()
 
 
@@ -67,6 +65,9 @@ def _show(found: Sequence[Found]) -> None:
     for one in (one for one in found if one.presence == "other"):
         text = texts.DIFFERS.format(run=common.plain(one.id), why=common.plain(one.why))
         st.error(text, icon=":material/difference:")
+    for one in (one for one in found if one.presence == "more"):
+        text = texts.MORE.format(run=common.plain(one.id), what=common.plain(one.why))
+        st.warning(text, icon=":material/difference:")
     if all(one.presence == "there" for one in found):
         st.info(texts.NOTHING_NEW, icon=":material/check:")
     if missing := sorted({one.dataset for one in found if not one.has_dataset}):

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from fashion_core import files
-from fashion_core.bundles import snapshot, write
+from fashion_core.bundles import process, snapshot
 from fashion_core.charts.files import bytes_text
 from fashion_core.errors import counted
 from fashion_core.runs.run import Run
@@ -25,7 +24,7 @@ def show_button(store: RunStore, runs: Sequence[Run]) -> None:
 
 def offer(store: RunStore, runs: Sequence[Run]) -> None:
     with common.problems_shown():
-        every = write.with_ancestors(store, runs)
+        every = store.with_ancestors(runs)
         size = sum(map(snapshot.bytes_of, every))
         st.write(_what(len(every), len(every) - len(runs), bytes_text(size)))
         if any(run.state() in ACTIVE_STATES for run in every):
@@ -37,7 +36,7 @@ def offer(store: RunStore, runs: Sequence[Run]) -> None:
             st.code(command, language="sh", wrap_lines=True)
         else:
             with st.spinner(texts.MAKING):  # before the button is drawn: a failure must not be a lost click
-                data = _bundled(store, runs)
+                data = process.bundle(store, runs, texts.FILE_NAME)
             options = {"on_click": "ignore", "type": "primary", "icon": ":material/download:"}
             st.download_button(texts.DOWNLOAD, data, texts.FILE_NAME, "application/zip", **options)  # type: ignore[arg-type]
         st.caption(texts.UNBUNDLE_THERE)
@@ -48,9 +47,3 @@ def _what(count: int, ancestors: int, size: str) -> str:
     if not ancestors:
         return texts.WITHOUT_ANCESTORS.format(runs=runs, size=size)
     return counted(ancestors, texts.WITH_ANCESTORS_ONE, texts.WITH_ANCESTORS_MANY, runs=runs, size=size)
-
-
-def _bundled(store: RunStore, runs: Sequence[Run]) -> bytes:
-    with files.scratch_folder(store.root) as folder:
-        write.bundle(store, runs, folder / texts.FILE_NAME)
-        return files.read_bytes(folder / texts.FILE_NAME)
