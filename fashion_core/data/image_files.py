@@ -58,6 +58,7 @@ _OTHER_KINDS = {
 }
 _KINDS = tuple(_OTHER_KINDS)
 _OTHER_KIND = re.compile(b"|".join(b"(%b)" % start for start in _OTHER_KINDS.values()), re.DOTALL | re.IGNORECASE)
+_USUAL = (b"\x89PNG", b"\xff\xd8\xff")  # what no other kind begins with
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
@@ -124,7 +125,7 @@ def _checked(data: bytes) -> bytes:
         raise ImageError(f"The file has more than {MOST_BYTES // 2**20} MB: save the image smaller.")
     if data.startswith(b"version https://git-lfs"):
         raise ImageError("The file is a Git LFS pointer: fetch the image itself with `git lfs pull`.")
-    if found := _OTHER_KIND.match(data):
+    if not data.startswith(_USUAL) and (found := _OTHER_KIND.match(data)):
         kind = _KINDS[(found.lastindex or 1) - 1]
         raise ImageError(f"The file is {kind}, which is not read here: save the picture as {NAMES}.")
     return data
