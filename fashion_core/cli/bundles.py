@@ -14,7 +14,7 @@ from fashion_core.access.gate import from_command_line
 from fashion_core.bundles import unbundle, write
 from fashion_core.bundles.unbundle import Found, Unbundled
 from fashion_core.cli.answer import add_command, answer, as_typed
-from fashion_core.errors import RunStateError, counted
+from fashion_core.errors import ConfigError, RunStateError, counted, printable
 from fashion_core.runs.store import RunStore
 
 _NO_RUN = "There is no run in {root}: set FASHION_RUNS to the store whose runs you want to bundle."
@@ -24,6 +24,9 @@ _PRESENCE = {
     "more": "is here already, with less than the bundle has",
     "other": "DIFFERS from the run of the same id here",
 }
+_NOTHING_YET = "Nothing is imported by a preview; without --preview each file is checked, and the new runs are."
+_BLOCKED = "None would be imported, as one differs from the run of the same id here: delete one of the two first."
+_NOT_A_ZIP = "A bundle is a zip archive: give {out} a name that ends in .zip."
 _MORE = (
     "run {run} is here already and stays as it is; the bundle has more of it, {why}: delete it and try again for that"
 )
@@ -57,6 +60,8 @@ def bundle_runs(options: argparse.Namespace, refuse: Callable[[str], Never]) -> 
     runs = store.runs() if options.all else [store.get(run) for run in options.runs]
     if not runs:
         raise RunStateError(_NO_RUN.format(root=store.root))
+    if options.out.suffix.lower() != ".zip":  # perhaps the last run of a list without OUT
+        raise ConfigError(_NOT_A_ZIP.format(out=printable(str(options.out))))
     with _bar_shown() as progress:
         written = write.bundle(store, runs, options.out, progress)
     ids, more = [run.id for run in written.runs], len(written.runs) - len({run.id for run in runs})
@@ -103,7 +108,7 @@ def _preview_lines(found: Sequence[Found]) -> Iterator[str]:
         yield f"{one.id}  {one.state:<9} {one.bytes:>14,} bytes  {checkpoints}, {one.name}: {presence}"
     for dataset in sorted({one.dataset for one in found if not one.has_dataset}):
         yield f"The images of {dataset} are not here: runs on them can be looked at and used, and not continued."
-    yield "Nothing was kept: without --preview the new ones are."
+    yield _BLOCKED if any(one.presence == "other" for one in found) else _NOTHING_YET
 
 
 def _document(unbundled: Unbundled) -> dict[str, Any]:

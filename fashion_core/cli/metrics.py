@@ -12,7 +12,7 @@ from fashion_core.access import gate
 from fashion_core.cli.answer import add_command, answer, as_typed, given_settings, say
 from fashion_core.cli.runs import check_finished, signals_explained, wait_for
 from fashion_core.config import settings
-from fashion_core.errors import ConfigError, DamagedFileError, RunStateError, counted
+from fashion_core.errors import ConfigError, DamagedFileError, RunStateError, counted, printable
 from fashion_core.publish.metrics import mlflow_runs, rows, tables, tensorboard
 from fashion_core.resume import reasons
 from fashion_core.resume.again import reproduce
@@ -26,6 +26,7 @@ _RUNS_MANY: Final = "{count:,} runs"
 _SENT: Final = "{run}: {metrics:,} numbers, {written:,} of them sent now, as MLflow run {mlflow_run}"
 _WITHOUT_MODEL: Final = "{run}: without its newest checkpoint. {without_model}"
 _NO_RUN: Final = "Name a run, or --all."
+_EMPTY: Final = "There is no run in {root}: set FASHION_RUNS to the store whose runs you mean."
 _AGAIN: Final = "trained again: {again}"
 _NOT_THE_SAME: Final = "Run {again}, which trained {run} again, is {difference}."
 _LOST: Final = "{parent}, which {run} was resumed from, is gone: steps are counted as if its batches had been as large."
@@ -57,7 +58,7 @@ def export_metrics(options: argparse.Namespace) -> None:
     store = RunStore()
     named = _readable(store.runs()) if options.all else [store.get(run) for run in options.runs]
     if not named:
-        raise ConfigError(_NO_RUN)
+        raise ConfigError(_EMPTY.format(root=printable(str(store.root))) if options.all else _NO_RUN)
     runs = store.with_ancestors(named)
     for one in runs:
         with _damage_said():

@@ -11,17 +11,16 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fashion_core.charts import evaluation_tables
-from fashion_core.charts.texts import CONFUSION_KEY, LIVE_KEY, LIVE_KEY_OF_SEEDS
-from fashion_core.config import model_label, settings
+from fashion_core.charts.texts import CONFUSION_KEY, LIVE_KEY, LIVE_KEY_OF_SEEDS, RELIABILITY_KEY
+from fashion_core.config import model_label
 from fashion_core.errors import one_line
 from fashion_core.inference import scores
 from fashion_core.inference.scores import Answers
 from fashion_core.publish import texts
 from fashion_core.publish.lineage import Step
 from fashion_core.publish.loading import loading_code
-from fashion_core.publish.origin import origin
+from fashion_core.publish.origin import origin, settings_in_words
 from fashion_core.resume import reasons
-from fashion_core.resume.labels import setting_text
 from fashion_core.resume.texts import SAME_SETTINGS
 from fashion_core.runs.run import Run, epoch_records
 
@@ -65,6 +64,7 @@ def _values(published: Published) -> dict[str, Any]:
         "parameters": published.parameters,
         "dataset": dataset,
         "sha256": record.dataset_sha256 or dataset.sha256,
+        "source": record.source,
         "imported": any(step.run.record.source for step in published.steps),  # nobody here saw it being trained
         "assumed": "dataset" not in record.trained_on,
         "metadata": metadata(published),
@@ -75,10 +75,11 @@ def _values(published: Published) -> dict[str, Any]:
         "calibration": evaluation_tables.calibration_sentence(scores.calibration(answers)),
         "mixed": [*_mixed(answers)],
         "confusion_key": CONFUSION_KEY,
+        "calibration_key": RELIABILITY_KEY,
         "losses_key": LIVE_KEY_OF_SEEDS if record.repeat else LIVE_KEY,
         "comparison_key": texts.COMPARISON_KEY,
         "classes": [(answers.classes[one.index], one) for one in scores.class_scores(answers)],
-        "settings": [(one.label, setting_text(one.name, getattr(config, one.name))) for one in _told()],
+        "settings": settings_in_words(record),
         "epochs": [row for row in epoch_records(published.run) if row["epoch"] <= published.epoch][-MOST_EPOCHS:],
         "steps": [_told_step(step) for step in published.steps],
         "environment": record.environment,
@@ -86,10 +87,6 @@ def _values(published: Published) -> dict[str, Any]:
         "created": record.created,
         "loss": published.loss,
     }
-
-
-def _told() -> Iterator[Any]:
-    return (one for one in settings() if one.name != "name")
 
 
 def _told_step(step: Step) -> dict[str, str | int]:

@@ -35,6 +35,7 @@ def publish(store: RunStore, run: Run, epoch: int, out: Path, license: str | Non
     Raises ``ConfigError`` about the licence, ``DiskError`` (``out`` is taken), ``DataError`` where the images of its
     dataset are not here, and what ``formats.export.export`` raises.
     """
+    license = license and license.lower()
     if license and not _LICENSE.fullmatch(license):
         raise ConfigError(texts.WRONG_LICENSE.format(given=license))
     with _made_whole(out) as folder:

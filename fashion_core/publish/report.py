@@ -13,17 +13,17 @@ from fashion_core import files
 from fashion_core.charts import branches, comparison, lineage, live, overlay
 from fashion_core.charts.base import ChartSpec
 from fashion_core.charts.texts import LIVE_KEY, LIVE_KEY_OF_SEEDS
-from fashion_core.config import model_label, settings
+from fashion_core.config import model_label
 from fashion_core.data.description import images_label
 from fashion_core.errors import ConfigError
 from fashion_core.publish import drawing, texts
 from fashion_core.publish.ask import MOST_RUNS
 from fashion_core.publish.card import MOST_EPOCHS
-from fashion_core.publish.origin import origin
+from fashion_core.publish.origin import origin, settings_in_words
 from fashion_core.resume import answers, tables
 from fashion_core.resume import comparison as compared
 from fashion_core.resume.comparison import Compared
-from fashion_core.resume.labels import percent, setting_text
+from fashion_core.resume.labels import percent
 from fashion_core.runs import loss_curve
 from fashion_core.runs.run import Run, epoch_records
 from fashion_core.runs.schema import epoch_text
@@ -122,9 +122,7 @@ def _run(store: RunStore, run: Run) -> dict[str, Any]:
         "epochs": epochs[-MOST_EPOCHS:],
         "untold": max(0, len(epochs) - MOST_EPOCHS),
         "figures": [*_curves(store, run)],
-        "settings": [
-            (one.label, setting_text(one.name, getattr(config, one.name))) for one in settings() if one.name != "name"
-        ],
+        "settings": settings_in_words(record),
         "environment": record.environment,
         "created": record.created,
         "sha256": record.dataset_sha256 or record.description.sha256,

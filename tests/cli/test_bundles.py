@@ -62,6 +62,7 @@ def test_what_can_not_be_kept_is_one_line(
     assert refused(capsys, "bundle", run.id, str(out)).endswith("exists already; choose another name.")
     save_file(run, run.checkpoint_path(0), content=tiny_file(8))
     assert "its model_save/0 is another one here" in refused(capsys, "unbundle", str(out))
+    assert "None would be imported" in printed(capsys, "unbundle", out, "--preview")[0]
     monkeypatch.setenv("FASHION_RUNS", str(elsewhere.root))
     assert "none.zip can't be used: it or its folder does not exist" in refused(
         capsys, "unbundle", str(tmp_path / "none.zip")
@@ -88,6 +89,11 @@ def test_run_of_which_the_bundle_has_more_is_told(capsys: Capture, store: RunSto
     assert printed(capsys, "unbundle", out)[0].startswith(
         f"run {run.id} is here already and stays as it is; the bundle has more of it, such as its model_save/1: "
     )
+
+
+def test_forgotten_out_is_no_run_and_writes_no_file(capsys: Capture, store: RunStore) -> None:
+    first, second = small_run(store), small_run(store)
+    assert refused(capsys, "bundle", first.id, second.id).endswith("a name that ends in .zip.")
 
 
 @pytest.mark.parametrize("given", [["out.zip"], ["--all", "20260101", "out.zip"]])

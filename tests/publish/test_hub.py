@@ -135,7 +135,8 @@ def test_command_tells_each_file_and_how_to_upload(
 ) -> None:
     monkeypatch.setenv("FASHION_RUNS", str(family.store.root))
     folder = tmp_path / "it's; a hub"
-    out, _ = printed(capsys, "publish", family.parent.id, 1, folder, "--license", "mit")
+    out, _ = printed(capsys, "publish", family.parent.id, 1, folder, "--license", "MIT")
+    assert 'license: "mit"' in (folder / "README.md").read_text()
     command = out.splitlines()[-1].removeprefix("To publish it: ")
     assert shlex.split(command) == ["hf", "upload", "NAME/MODEL", str(folder), "."]
     assert "is not an empty folder" in refused(capsys, "publish", family.parent.id, "1", str(folder))
@@ -150,3 +151,6 @@ def test_card_of_an_imported_model_claims_nothing_about_its_training(
     assert "none of which it was trained on" not in text
     assert "imported from theirs.safetensors" in text
     assert not (tmp_path / "hub" / "losses.png").exists()
+    assert "how and where it was trained is not known here" in text
+    assert not any(word in text for word in ("Optimizer", "threads: ", "begun"))
+    assert "| Dataset | synthetic garments |" in text

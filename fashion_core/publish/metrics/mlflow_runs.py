@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 from fashion_core import files
 from fashion_core.config import variable
-from fashion_core.errors import DamagedFileError, ModelError, RefusedFileError, WorkerError, printable
+from fashion_core.errors import ConfigError, DamagedFileError, ModelError, RefusedFileError, WorkerError, printable
 from fashion_core.publish.metrics import mlflow_client, rows, texts
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import State
@@ -40,8 +40,10 @@ def send(store: RunStore, runs: Sequence[Run], uri: str, python: str) -> Iterato
     Yield for each ``run``, ``mlflow_run`` (its id there), ``metrics`` and ``written``: how many numbers it has there,
     and how many of them were sent now; ``without_model`` says why its newest checkpoint could not be exported, if so.
 
-    Raises ``WorkerError``, ``DiskError``, ``DamagedFileError``.
+    Raises ``ConfigError`` about the address, ``WorkerError``, ``DiskError``, ``DamagedFileError``.
     """
+    if ":" not in uri:
+        raise ConfigError(texts.NOT_AN_ADDRESS.format(uri=printable(uri)))
     with files.scratch_folder(store.root) as folder, _Client(folder, uri, python) as client:
         client.tell(experiment=EXPERIMENT)
         for run in runs:
@@ -107,7 +109,7 @@ class _Client:
     """The process that has MLflow; it ends with the block. Each method raises ``WorkerError`` with its last word."""
 
     def __init__(self, folder: Path, uri: str, python: str) -> None:
-        self._python, self._errors = python, folder / "stderr"
+        self._python, self._uri, self._errors = python, uri, folder / "stderr"
         environment = {**_QUIET, **os.environ, "MLFLOW_TRACKING_URI": uri}
         command = [python, mlflow_client.__file__]
         try:
@@ -136,7 +138,10 @@ class _Client:
         assert self._process.stdout
         if not (line := self._process.stdout.readline()):
             raise self._why_it_ended()
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer: dict[str, Any] = json.loads(line)
+        except ValueError as error:  # it is another program
+            raise WorkerError(texts.NOT_A_PYTHON.format(python=self._python)) from error
         return answer
 
     def _why_it_ended(self) -> WorkerError:
@@ -145,4 +150,4 @@ class _Client:
             return WorkerError(texts.NO_MLFLOW.format(python=self._python))
         lines = files.read_bytes(self._errors).decode(errors="replace").strip().splitlines()
         said = lines[-1] if lines else f"exit status {status}"
-        return WorkerError(texts.MLFLOW_FAILED.format(reason=printable(said)))
+        return WorkerError(texts.MLFLOW_FAILED.format(uri=printable(self._uri), reason=printable(said)))

@@ -206,7 +206,23 @@ def test_server_that_does_not_answer_is_one_sentence(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     [port] = free_ports(1)
     said = refused(capsys, "export-metrics", family.parent.id, "--mlflow", f"http://127.0.0.1:{port}")
-    assert said.startswith("MLflow can't take the runs: ")
+    assert said.startswith("MLflow at ")
+    assert "check that it runs there" in said
+
+
+@pytest.mark.parametrize(
+    ("uri", "python", "said"),
+    [
+        ("nonsense", sys.executable, "is reached at an address such as http://localhost:5000, not at nonsense"),
+        ("http://localhost:1", "/bin/echo", "/bin/echo can't be started as a Python"),
+    ],
+)
+def test_what_is_no_address_or_no_python_is_one_sentence(
+    family: Family, capsys: Capture, monkeypatch: pytest.MonkeyPatch, uri: str, python: str, said: str
+) -> None:
+    monkeypatch.setenv("FASHION_RUNS", str(family.store.root))
+    told = refused(capsys, "export-metrics", family.parent.id, "--mlflow", uri, "--mlflow-python", python)
+    assert said in told
 
 
 def test_python_without_mlflow_is_one_sentence_that_says_what_to_install(

@@ -60,6 +60,9 @@ def test_command_writes_the_run_and_what_it_goes_back_to(
     assert said == f"{out} exists already; choose another name."
     assert out.read_bytes() == before
     assert refused(capsys, "export-metrics", f"--{kind}", str(tmp_path / "other")) == "Name a run, or --all."
+    monkeypatch.setenv("FASHION_RUNS", str(tmp_path / "empty"))
+    told = refused(capsys, "export-metrics", "--all", f"--{kind}", str(tmp_path / "other"))
+    assert told.startswith(f"There is no run in {tmp_path / 'empty'}: ")
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@A1", "\tx"])
