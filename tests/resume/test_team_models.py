@@ -88,7 +88,7 @@ def test_killed_inside_an_epoch_and_continued_ends_in_the_same_bits(zoo: RunStor
 
 @pytest.mark.slow
 def test_worker_killed_with_sigkill_and_continued_ends_in_the_same_bits(zoo: RunStore) -> None:
-    add_dataset("coins", FASHION, train=1_000)  # long enough to be killed
+    add_dataset("coins", FASHION, train=500)  # long enough to be killed
     asked = {"dataset": "coins", "train_images": 0, "device": "cpu", "threads": 1, "epochs": 2}
     config = parse_config({**SHORT, **SETTINGS["residual"], "model": "residual", **asked})
     straight = queue.start(zoo, config)

@@ -12,7 +12,7 @@ WITH_ANCESTORS_MANY = "{runs}, of which {count:,} because others go back to them
 WITHOUT_ANCESTORS = "{runs} · {size}"
 TRAINING = "A run that still trains goes along as it is now, and is a stopped one there: it can continue there."
 UNBUNDLE_THERE = (
-    f"In the other store: *Import runs from a bundle* on its Overview, or `{COMMAND} unbundle FILE`. Images do not "
+    f"In the other store: *Import runs from a bundle* on its Overview, or *{COMMAND} unbundle FILE*. Images do not "
     "go along."
 )
 TOO_LARGE = "That is more than a browser should download at once ({most}). On the server:"
@@ -24,8 +24,8 @@ ON_THE_SERVER = COMMAND + " bundle {runs} {file}"
 # Unbundle
 IMPORT = "Import runs from a bundle"
 WHAT_COMES = (
-    f"A file that *Bundle* or `{COMMAND} bundle` has written, here or elsewhere. Runs keep their ids, their parents "
-    f"and all their files; those that are here already stay as they are. Larger files: `{COMMAND} unbundle FILE`."
+    f"A file that *Bundle* or *{COMMAND} bundle* has written, here or elsewhere. Runs keep their ids, their parents "
+    f"and all their files; those that are here already stay as they are. Larger files: *{COMMAND} unbundle FILE*."
 )
 FILE = "File"
 READING = "Reading…"
