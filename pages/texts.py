@@ -59,7 +59,7 @@ EMPTY_LOG = "Only warnings and errors are printed here: it stays empty while all
 SETTINGS = "Settings"
 START_ANOTHER = "Start another like this"
 AGAIN_ELSEWHERE = "Train this again elsewhere"
-COMPARE_HERE = f"Here, `{COMMAND} reproduce {{run}}` trains it again and says whether every bit is the same."
+COMPARE_HERE = f"Here, *{COMMAND} reproduce {{run}}* trains it again and says whether every bit is the same."
 
 # Checkpoints: its tabs
 CHECKPOINTS_CAPTION = "Every saved file: what is in it, how large it is, and what it is good for."
