@@ -148,6 +148,8 @@ class _Client:
         status = self._process.wait()
         if status == mlflow_client.MISSING:
             return WorkerError(texts.NO_MLFLOW.format(python=self._python))
+        if status == 0:  # another program, which has ended well without us
+            return WorkerError(texts.NOT_A_PYTHON.format(python=self._python))
         lines = files.read_bytes(self._errors).decode(errors="replace").strip().splitlines()
         said = lines[-1] if lines else f"exit status {status}"
         return WorkerError(texts.MLFLOW_FAILED.format(uri=printable(self._uri), reason=printable(said)))
