@@ -15,6 +15,7 @@ MOST_PARTS = 65_536  # chunks or segments of a file, strips or tiles of a TIFF: 
 TOO_MANY_PARTS = "The image is stored in far too many parts: save it again as a plain PNG or JPEG."
 _Part = tuple[bytes, bytes]  # what is kept of a chunk or a segment, and the EXIF data in it
 _PNG, _JPEG, _EXIF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"Exif\0\0"
+_PICTURE, _FEW = (b"IHDR", b"PLTE", b"IDAT"), 16
 _TRANSPARENCY_AND_ANIMATION = (b"tRNS", b"acTL", b"fcTL", b"fdAT")
 _SEGMENT = re.compile(rb"\xff+([\xc0-\xcf\xdb-\xfe])(..)", re.DOTALL)  # not those that stand alone, nor a scan
 _APP0, _APP1, _ADOBE, _APP15, _COMMENT = 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
@@ -29,6 +30,8 @@ def split(data: bytes) -> tuple[bytes, bytes]:
     Raises ``ImageError`` if it has more parts than a picture needs.
     """
     if data.startswith(_PNG):
+        if _is_picture_alone(data):
+            return data, b""
         return _joined(_PNG, _png_chunks(data))
     if data.startswith(_JPEG):
         return _joined(_JPEG, _jpeg_segments(data))
@@ -55,6 +58,17 @@ def _joined(start: bytes, parts: Iterator[_Part]) -> _Part:
         kept.append(part)
         exif = exif or found
     return b"".join(kept), exif
+
+
+def _is_picture_alone(data: bytes) -> bool:
+    """Whether a PNG is a few chunks of a picture and nothing else, as those of most datasets are."""
+    place = len(_PNG)
+    for _ in range(_FEW):
+        name = data[place + 4 : place + 8]
+        place += 12 + int.from_bytes(data[place : place + 4], "big")
+        if name not in _PICTURE:
+            return name == b"IEND" and place == len(data)
+    return False
 
 
 def _png_chunks(data: bytes) -> Iterator[_Part]:
