@@ -3,60 +3,21 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal, Self
-
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
-from pydantic_core import from_json
+from typing import Final
 
 from fashion_core import files
 from fashion_core.bundles import layout, values
 from fashion_core.bundles.read import Bundle
-from fashion_core.bundles.values import LATEST
 from fashion_core.errors import DamagedFileError, RefusedFileError, UnfitFileError
 from fashion_core.formats.untrusted import validate
 from fashion_core.formats.untrusted.read import read_saved_file
+from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import Drill, FileInfo, Labels, LoadCheck, RunRecord, Status
 
-_LONGEST_LINE: Final = 1 << 20
+NO_ROW: Final = "the metrics of run {run} in it hold a row that no run writes"
+LONGEST_LINE: Final = 1 << 20  # of metrics
 _TEAMS: Final = "; its run has a team's own model: set FASHION_MODELS to the module that lists it first"
-_Count = Annotated[int, Field(ge=0, lt=10**9)]
-_Moment = Annotated[float, Field(ge=0, lt=LATEST)]
-_Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class _Row(BaseModel):
-    model_config = ConfigDict(strict=True, extra="allow")
-
-    epoch: _Count
-    time: _Moment | None = None
-
-
-class _BatchRow(_Row):
-    kind: Literal["batch"]
-    batch: _Count
-    losses: list[float]
-    images_per_second: _Amount | None = None
-
-    @model_validator(mode="after")
-    def _check_first(self) -> Self:
-        if len(self.losses) > self.batch + 1:
-            raise ValueError("its losses begin before the epoch")
-        return self
-
-
-class _EpochRow(_Row):
-    kind: Literal["epoch"]
-    loss: float | None
-    accuracy: float | None
-    train_loss: float | None
-    seconds: _Amount | None
-    samples_per_second: _Amount | None
-    difference: float | None = None
-    standard_error: float | None = None
-
-
-_ROW: Final = TypeAdapter[_BatchRow | _EpochRow](Annotated[_BatchRow | _EpochRow, Field(discriminator="kind")])
 
 
 @dataclass(frozen=True)
@@ -160,21 +121,13 @@ def _check_metrics(run: Run, record: RunRecord) -> None:
         return
     last = record.first_epoch - 1
     with run.metrics_path.open("rb") as lines:
-        while line := lines.readline(_LONGEST_LINE):
-            row = _row(line)
+        while line := lines.readline(LONGEST_LINE):
+            row = metrics.as_written(line)
             if row is None and not line.endswith(b"\n") and not lines.read(1):
                 return
             if row is None or row.epoch not in record.span:
-                raise RefusedFileError(f"the metrics of run {run.id} in it hold a row that no run writes")
-            if isinstance(row, _EpochRow):
+                raise RefusedFileError(NO_ROW.format(run=run.id))
+            if isinstance(row, metrics.EpochRow):
                 if row.epoch <= last:
                     raise RefusedFileError(f"the metrics of run {run.id} in it hold an epoch twice")
                 last = row.epoch
-
-
-def _row(line: bytes) -> _BatchRow | _EpochRow | None:
-    """None for what is not such a row as this app writes."""
-    try:
-        return _ROW.validate_python(from_json(line))
-    except ValueError:  # of both
-        return None

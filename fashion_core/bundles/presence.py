@@ -6,9 +6,9 @@ from typing import Final, Literal, NamedTuple
 from pydantic_core import from_json
 
 from fashion_core.bundles import layout
-from fashion_core.bundles.check import Records
+from fashion_core.bundles.check import LONGEST_LINE, NO_ROW, Records
 from fashion_core.bundles.read import Bundle
-from fashion_core.errors import DamagedFileError, DiskError
+from fashion_core.errors import DamagedFileError, DiskError, RefusedFileError
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
 from fashion_core.runs.schema import FileInfo
@@ -68,6 +68,8 @@ def _epochs(bundle: Bundle, run_id: str) -> Iterator[tuple[int, tuple[object, ..
     member, rest = bundle.members[run_id].get(layout.METRICS), b""
     for chunk in bundle.chunks(member) if member else ():
         *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > LONGEST_LINE:
+            raise RefusedFileError(NO_ROW.format(run=run_id))
         for line in lines:
             if line.startswith(b'{"kind": "epoch"'):
                 row = _row(line)

@@ -12,8 +12,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Annotated, Any, BinaryIO, Final, Literal, Self
 
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic_core import from_json
 
 from fashion_core import files
@@ -29,6 +30,54 @@ _BATCH_ROW: Final = b'{"kind": "batch"'
 EPOCH_NUMBERS: Final = ("loss", "accuracy", "train_loss", "seconds", "samples_per_second")
 _KEYS = {"batch": {"epoch", "batch", "losses"}, "epoch": {"epoch", *EPOCH_NUMBERS}}
 _epochs: Cache[list[Row]] = Cache(MOST_RUNS)
+_LATEST: Final = 4e9  # of a time in seconds since 1970
+_Count = Annotated[int, Field(ge=0, lt=10**9)]
+_Moment = Annotated[float, Field(ge=0, lt=_LATEST)]
+_Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _WrittenRow(BaseModel):
+    """A row as this app writes it: people, other programs and strangers may have written others."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    epoch: _Count
+    time: _Moment | None = None
+
+
+class BatchRow(_WrittenRow):
+    kind: Literal["batch"]
+    batch: _Count
+    losses: list[float]
+    images_per_second: _Amount | None = None
+
+    @model_validator(mode="after")
+    def _check_first(self) -> Self:
+        if len(self.losses) > self.batch + 1:
+            raise ValueError("its losses begin before the epoch")
+        return self
+
+
+class EpochRow(_WrittenRow):
+    kind: Literal["epoch"]
+    loss: float | None
+    accuracy: float | None
+    train_loss: float | None
+    seconds: _Amount | None
+    samples_per_second: _Amount | None
+    difference: float | None = None
+    standard_error: float | None = None
+
+
+_WRITTEN: Final = TypeAdapter[BatchRow | EpochRow](Annotated[BatchRow | EpochRow, Field(discriminator="kind")])
+
+
+def as_written(row: Row | bytes) -> BatchRow | EpochRow | None:
+    """A row, or the line of one; None for what this app would not have written there."""
+    try:
+        return _WRITTEN.validate_python(from_json(row) if isinstance(row, bytes) else row)
+    except ValueError:  # of both
+        return None
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:

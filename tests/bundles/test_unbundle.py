@@ -226,6 +226,14 @@ def test_error_between_two_renames_takes_all_of_them_back(
     assert len(unbundle.unbundle(other, path).made) == 3
 
 
+def test_metrics_of_one_endless_line_are_refused_before_a_run_that_is_here_is_compared(store: RunStore) -> None:
+    run = small_run(store)
+    path = bundled(store, run)
+    path.write_bytes(remade(path, {f"{run.id}/metrics.jsonl": b"x" * (check.LONGEST_LINE + 2)}))
+    with pytest.raises(RefusedFileError, match="hold a row that no run writes"):
+        unbundle.preview(store, path)
+
+
 def test_full_disk_is_one_sentence_and_leaves_nothing(store: RunStore, tmp_path: Path) -> None:
     runs = [small_run(store) for _ in range(3)]
     path = bundled(store, *runs)

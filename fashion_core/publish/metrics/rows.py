@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Annotated, Final, Literal, NamedTuple, Self
-
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from typing import Literal, NamedTuple
 
 from fashion_core.runs import metrics
 from fashion_core.runs.run import Run
@@ -42,41 +40,6 @@ class Point(NamedTuple):
     value: float
 
 
-_Count = Annotated[int, Field(ge=0, lt=10**9)]
-_Time = Annotated[float, Field(ge=0, lt=253_370_764_800)]  # up to the year 9999, where calendars end
-
-
-class _Noted(BaseModel):
-    """What a row must be to become numbers of a curve: people, and other programs, may have edited the file."""
-
-    model_config = ConfigDict(strict=True)
-
-    epoch: _Count
-    time: _Time | None = None
-
-
-class _Batch(_Noted):
-    kind: Literal["batch"]
-    batch: _Count
-    losses: list[float]
-    images_per_second: float | None = None
-
-    @model_validator(mode="after")
-    def _check_first(self) -> Self:
-        if len(self.losses) > self.batch + 1:
-            raise ValueError("its losses begin before the epoch")
-        return self
-
-
-class _Epoch(_Noted):
-    kind: Literal["epoch"]
-    loss: float | None
-    accuracy: float | None
-    train_loss: float | None
-    samples_per_second: float | None
-
-
-_NOTED: Final = TypeAdapter[_Batch | _Epoch](Annotated[_Batch | _Epoch, Field(discriminator="kind")])
 CURVES = ("train_loss", "test_loss", "accuracy", "learning_rate", "images_per_second")
 _BY_STEP, _BY_STEP_TOO = ("train_loss", "learning_rate"), ("test_loss", "accuracy")  # of a step, and of an epoch
 
@@ -126,10 +89,8 @@ def _measured(run: Run) -> Iterator[metrics.Row]:
 
 
 def _can_be_read(record: RunRecord, row: metrics.Row) -> bool:
-    try:
-        return _NOTED.validate_python(row).epoch >= record.first_epoch
-    except ValidationError:
-        return False
+    written = metrics.as_written(row)
+    return written is not None and written.epoch >= record.first_epoch
 
 
 def _imported(run: Run) -> Iterator[metrics.Row]:
